@@ -1,0 +1,53 @@
+# Every command of the project. `make help` lists them.
+
+PYTHON ?= python3
+PORT ?= 8000
+venv := .venv
+installed := $(venv)/.installed
+testable := $(venv)/.testable
+install := $(venv)/bin/pip install --quiet --disable-pip-version-check --no-deps
+compile := $(venv)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-header --no-annotate --no-emit-index-url pyproject.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help dev test check format lock clean
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+dev: $(installed) ## Run the API and an embedded Postgres on PORT (8000)
+	@exec $(venv)/bin/todo-api dev --port $(PORT)
+
+test: $(testable) ## Run the tests; ARGS="-k pattern" narrows them
+	$(venv)/bin/pytest -n auto --maxprocesses 4 --cov --cov-fail-under 95 $(ARGS)
+
+check: $(testable) ## Formatting, lint, types, imports
+	$(venv)/bin/ruff format --check .
+	$(venv)/bin/ruff check .
+	$(venv)/bin/mypy
+	$(venv)/bin/lint-imports
+
+format: $(testable) ## Format, and mend what ruff can mend
+	$(venv)/bin/ruff check --fix .
+	$(venv)/bin/ruff format .
+
+lock: $(installed) ## Write the lock files anew from pyproject.toml
+	$(venv)/bin/pip install --quiet uv
+	$(compile) --upgrade --extra dev --output-file requirements.lock
+	$(compile) --upgrade --extra dev --extra test --constraint requirements.lock --output-file requirements-test.lock
+
+clean: ## Remove the environment and the development data
+	rm -rf $(venv) .dev
+
+# What runs, and what tests it. Every hash is checked, and nothing is built but this project itself.
+$(installed): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv $(venv)
+	$(install) --require-hashes --requirement requirements.lock
+	$(install) --no-build-isolation --editable .
+	@touch $@
+
+$(testable): $(installed) requirements-test.lock
+	$(install) --require-hashes --requirement requirements-test.lock
+	@touch $@

@@ -1,0 +1,1 @@
+"""A multi-tenant Todo API whose isolation Postgres enforces."""

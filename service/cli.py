@@ -1,0 +1,158 @@
+"""todo-api: dev, token, migrate, serve."""
+
+import argparse
+import asyncio
+import logging
+import sys
+from collections.abc import Sequence
+
+from service.settings import MigrationSettings, Settings, SettingsError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and give its exit code: 0 done, 1 failed, 2 misused, 3 refused to serve."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    try:
+        code: int = options.command(options)
+    except SettingsError as error:
+        return _failed(error, 2)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="todo-api",
+        description="A Todo API whose rows Postgres guards.",
+        epilog="Settings come from the environment: see .env.example.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    dev = commands.add_parser(
+        "dev",
+        help="run everything on this machine: an embedded Postgres, a key pair, the API",
+        description="Run the API on 127.0.0.1 with an embedded Postgres and a key pair, all in .dev/.",
+    )
+    dev.add_argument("--port", type=_port, default=8000, help="default: 8000")
+    dev.set_defaults(command=_dev)
+
+    token = commands.add_parser(
+        "token",
+        help="print a development token",
+        description="Print a JWT that the API of `todo-api dev` accepts, and nothing else.",
+    )
+    token.add_argument("name", metavar="NAME", help="the user id, for example alice")
+    token.add_argument(
+        "--expires-in", type=int, default=3600, metavar="SECONDS", help="default: 3600; negative: an expired token"
+    )
+    token.set_defaults(command=_token)
+
+    migrate = commands.add_parser(
+        "migrate",
+        help="bring the database to the newest schema and policies",
+        description="Apply db/migrations/ and db/policies/ to MIGRATION_DATABASE_URL in one transaction, "
+        "then give todo_api the password that DATABASE_URL names.",
+    )
+    migrate.set_defaults(command=_migrate)
+
+    serve = commands.add_parser(
+        "serve",
+        help="serve requests",
+        description="Serve with DATABASE_URL and AUTH_*. Exits 3 when the role or the schema would let RLS be bypassed.",
+    )
+    serve.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1")
+    serve.add_argument("--port", type=_port, default=8000, help="default: 8000")
+    serve.add_argument("--workers", type=int, default=1, help="processes; default: 1")
+    serve.set_defaults(command=_serve)
+    return parser
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 < port < 65536:
+        raise ValueError
+    return port
+
+
+def _failed(error: Exception, code: int) -> int:
+    for line in str(error).splitlines():
+        print(f"todo-api: {line}", file=sys.stderr)
+    return code
+
+
+def _dev(options: argparse.Namespace) -> int:
+    from service.dev import DevError
+    from service.dev.server import run
+
+    try:
+        run(options.port)
+    except DevError as error:
+        return _failed(error, 1)
+    except KeyboardInterrupt:
+        pass
+    return 0
+
+
+def _token(options: argparse.Namespace) -> int:
+    from service.dev import DevError
+    from service.dev.issuer import Issuer
+
+    try:
+        print(Issuer().token(options.name, expires_in=options.expires_in))
+    except DevError as error:
+        return _failed(error, 2)
+    return 0
+
+
+def _migrate(_: argparse.Namespace) -> int:
+    from alembic.util import CommandError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from service.database.migrate import migrate
+
+    try:
+        migrate(MigrationSettings.load())
+    except (SQLAlchemyError, CommandError, OSError, TimeoutError) as error:
+        return _failed(error, 1)
+    return 0
+
+
+def _serve(options: argparse.Namespace) -> int:
+    import uvicorn
+
+    from service.database.engine import create_engine
+    from service.database.guard import GuardError, require_no_faults
+
+    settings = Settings.load()
+
+    async def look() -> None:
+        engine = create_engine(settings.database_url, pool_size=1)
+        try:
+            await require_no_faults(engine)
+        finally:
+            await engine.dispose()
+
+    try:
+        asyncio.run(look())
+    except GuardError as error:
+        return _failed(error, 3)
+    uvicorn.run(
+        "service.cli:app",
+        factory=True,
+        host=options.host,
+        port=options.port,
+        workers=options.workers,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        server_header=False,
+        timeout_graceful_shutdown=10,
+    )
+    return 0
+
+
+def app() -> object:
+    """The application with the settings of the environment: what each uvicorn worker runs."""
+    from service.app import create_app
+
+    return create_app(Settings.load())

@@ -1,0 +1,98 @@
+"""Connections to Postgres: URLs as Neon and libpq write them, TLS, the pool."""
+
+import ssl
+from typing import Any
+from urllib.parse import unquote
+
+import asyncpg
+from pydantic import SecretStr
+from sqlalchemy import event, make_url
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, DisconnectionError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from service.database.transaction import OneCallerConnection
+from service.settings import SettingsError
+
+# Together below the five seconds in which a client is told that the database is away.
+_CONNECT_SECONDS = 2.5
+_POOL_WAIT_SECONDS = 2.0
+
+
+def create_engine(url: SecretStr, *, pool_size: int) -> AsyncEngine:
+    """The engine that serves requests.
+
+    Args:
+        url: a libpq URL of the runtime role. A Neon URL works as it is copied; `sslmode=require`, which
+            checks no certificate in libpq, means verify-full here.
+        pool_size: the most connections that are ever open.
+
+    Raises:
+        SettingsError: when the URL cannot be understood.
+    """
+    sqlalchemy_url, connect_args = _asyncpg_arguments(url)
+    engine = create_async_engine(
+        sqlalchemy_url,
+        connect_args={**connect_args, "connection_class": OneCallerConnection},
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=_POOL_WAIT_SECONDS,
+        # Errors go to the log, and parameters are people's data.
+        hide_parameters=True,
+    )
+    event.listen(engine.sync_engine, "checkout", _refuse_unusable)
+    return engine
+
+
+def create_migration_engine(url: SecretStr) -> AsyncEngine:
+    """An engine for one connection of the role that migrates, or that looks around: no pool, no caller.
+
+    Raises:
+        SettingsError: when the URL cannot be understood.
+    """
+    sqlalchemy_url, connect_args = _asyncpg_arguments(url)
+    return create_async_engine(sqlalchemy_url, connect_args=connect_args, poolclass=NullPool, hide_parameters=True)
+
+
+def _refuse_unusable(dbapi_connection: Any, *_: object) -> None:
+    """Have the pool replace a connection that died idle, or that came back inside a transaction.
+
+    asyncpg knows both without a round trip, which is what pool_pre_ping would cost.
+    """
+    driver: asyncpg.Connection = dbapi_connection.driver_connection
+    if driver.is_closed() or driver.is_in_transaction():
+        raise DisconnectionError
+
+
+def _asyncpg_arguments(secret: SecretStr) -> tuple[URL, dict[str, Any]]:
+    try:
+        url = make_url(secret.get_secret_value())
+    except (ArgumentError, ValueError):
+        raise SettingsError("DATABASE_URL: write postgresql://ROLE:PASSWORD@HOST/DATABASE") from None
+    query = {name: str(value) for name, value in url.query.items()}
+    # asyncpg knows no channel binding. With a verified certificate, nobody is in between to bind against.
+    query.pop("channel_binding", None)
+    host = query.pop("host", None) or url.host or ""
+    tls = _tls(host, query.pop("sslmode", None), query.pop("sslrootcert", None))
+    application_name = query.pop("application_name", "todo-api")
+    if query:
+        raise SettingsError(f"DATABASE_URL: parameter {', '.join(sorted(query))} is not understood: leave it out")
+    return url.set(drivername="postgresql+asyncpg", query={}, host=unquote(host)), {
+        "ssl": tls,
+        "timeout": _CONNECT_SECONDS,
+        "server_settings": {"application_name": application_name},
+    }
+
+
+def _tls(host: str, sslmode: str | None, sslrootcert: str | None) -> ssl.SSLContext | bool:
+    """Verified TLS, unless the server is on this machine or the URL says `sslmode=disable`."""
+    local = host.startswith("/") or host in ("", "localhost", "127.0.0.1", "::1")
+    if sslmode == "disable" or (sslmode is None and local):
+        return False
+    if sslmode not in (None, "require", "verify-full"):
+        raise SettingsError(f"DATABASE_URL: sslmode={sslmode} checks too little: write sslmode=verify-full")
+    try:
+        return ssl.create_default_context(cafile=None if sslrootcert in (None, "system") else sslrootcert)
+    except OSError:
+        raise SettingsError(f"DATABASE_URL: sslrootcert={sslrootcert} cannot be read") from None

@@ -1,0 +1,138 @@
+"""Refuses to serve with a role or a schema that would let row-level security be passed by."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+# Each row is a fault: what is wrong, and the statement or step that mends it.
+_FAULTS = text(r"""
+WITH me AS (
+  SELECT oid, rolname, rolsuper, rolbypassrls, rolcreaterole, rolreplication
+    FROM pg_catalog.pg_roles WHERE rolname = current_user
+),
+owned (what, owner) AS (
+  SELECT 'schema app', nspowner FROM pg_catalog.pg_namespace WHERE nspname = 'app'
+  UNION ALL
+  SELECT 'relation ' || oid::regclass, relowner FROM pg_catalog.pg_class
+   WHERE relnamespace = to_regnamespace('app')
+  UNION ALL
+  SELECT 'function ' || oid::regprocedure, proowner FROM pg_catalog.pg_proc
+   WHERE pronamespace = to_regnamespace('app')
+),
+tables AS (
+  SELECT oid, oid::regclass::text AS name, relrowsecurity, relforcerowsecurity
+    FROM pg_catalog.pg_class
+   WHERE relnamespace = to_regnamespace('app') AND relkind IN ('r', 'p', 'f', 'm')
+)
+SELECT format('role %I is a superuser', rolname), format('ALTER ROLE %I NOSUPERUSER', rolname)
+  FROM me WHERE rolsuper
+UNION ALL
+SELECT format('role %I bypasses RLS', rolname), format('ALTER ROLE %I NOBYPASSRLS', rolname)
+  FROM me WHERE rolbypassrls
+UNION ALL
+SELECT format('role %I may create roles, and so become another', rolname), format('ALTER ROLE %I NOCREATEROLE', rolname)
+  FROM me WHERE rolcreaterole
+UNION ALL
+SELECT format('role %I may replicate, which shows every row', rolname), format('ALTER ROLE %I NOREPLICATION', rolname)
+  FROM me WHERE rolreplication
+UNION ALL
+SELECT format('role %I is a member of %I, which RLS does not bind', me.rolname, other.rolname),
+       format('REVOKE %I FROM %I', other.rolname, me.rolname)
+  FROM me, pg_catalog.pg_roles other
+ WHERE other.oid <> me.oid AND NOT me.rolsuper
+   AND (other.rolsuper OR other.rolbypassrls
+        OR other.rolname IN ('neon_superuser', 'pg_read_all_data', 'pg_write_all_data'))
+   AND pg_has_role(me.oid, other.oid, 'MEMBER')
+UNION ALL
+SELECT format('role %I owns %s', me.rolname, owned.what), 'serve as todo_api, which owns nothing'
+  FROM me JOIN owned ON owned.owner = me.oid
+UNION ALL
+SELECT format('role %I can become %I, the owner of %s', me.rolname, pg_get_userbyid(owned.owner), min(owned.what)),
+       format('REVOKE %I FROM %I', pg_get_userbyid(owned.owner), me.rolname)
+  FROM me JOIN owned ON owned.owner <> me.oid AND NOT me.rolsuper AND pg_has_role(me.oid, owned.owner, 'MEMBER')
+ GROUP BY me.rolname, owned.owner
+UNION ALL
+SELECT 'table app.tasks does not exist', 'todo-api migrate' WHERE to_regclass('app.tasks') IS NULL
+UNION ALL
+SELECT format('table %s has no row-level security', name), format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', name)
+  FROM tables WHERE NOT relrowsecurity
+UNION ALL
+SELECT format('table %s does not force row-level security', name),
+       format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', name)
+  FROM tables WHERE NOT relforcerowsecurity
+UNION ALL
+SELECT format('table %s lacks its wall', name), 'todo-api migrate, which applies db/policies/ again'
+  FROM tables
+ WHERE NOT EXISTS (
+   SELECT FROM pg_catalog.pg_policy
+    WHERE polrelid = tables.oid AND NOT polpermissive AND polcmd = '*' AND polroles = '{0}'
+      AND pg_get_expr(polqual, polrelid) = :wall AND pg_get_expr(polwithcheck, polrelid) = :wall)
+""")
+
+# As Postgres prints `owner_id = (SELECT app.current_user_id())`.
+_WALL = "(owner_id = ( SELECT app.current_user_id() AS current_user_id))"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that would let a caller see another's rows, and what mends it."""
+
+    what: str
+    mend: str
+
+    def __str__(self) -> str:
+        return f"{self.what}. Mend: {self.mend}"
+
+
+class GuardError(Exception):
+    """Serving now would not keep users apart. Its text is one line for each fault, fit to be shown."""
+
+
+async def require_no_faults(engine: AsyncEngine) -> None:
+    """Let a service start, or not.
+
+    Raises:
+        GuardError: when there is a fault, or when the database cannot be looked at.
+    """
+    try:
+        faults = await find_faults(engine)
+    except (SQLAlchemyError, OSError, TimeoutError) as error:
+        cause = getattr(error, "orig", None) or error
+        raise GuardError(
+            f"the database cannot be looked at ({type(cause).__name__}). Mend: start it, or correct DATABASE_URL"
+        ) from None
+    if faults:
+        raise GuardError("\n".join(map(str, faults)))
+
+
+async def find_faults(engine: AsyncEngine) -> list[Fault]:
+    """Look at the connected role and at schema `app`, in one statement outside any transaction.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError, OSError, TimeoutError: when the database cannot be looked at.
+    """
+    async with engine.connect() as connection:
+        connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
+        return [Fault(what, mend) for what, mend in await connection.execute(_FAULTS, {"wall": _WALL})]
+
+
+class Readiness:
+    """The guard for `/readyz`, asked by anybody as often as they like: it looks at most once a second."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._lock = asyncio.Lock()
+        self._found: list[Fault] = []
+        self._looked_at = float("-inf")
+
+    async def faults(self) -> list[Fault]:
+        """Faults as of the last second. Raises as `find_faults`."""
+        async with self._lock:
+            if time.monotonic() - self._looked_at > 1:
+                self._found = await find_faults(self._engine)
+                self._looked_at = time.monotonic()
+            return self._found

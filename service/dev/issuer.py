@@ -1,0 +1,63 @@
+"""Stands in for Better Auth in development: a key pair in .dev/, and tokens with the claims that it sends."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from jwt.algorithms import OKPAlgorithm
+
+from service.dev import DEV_FOLDER, DevError
+from service.identity.caller import Caller
+
+ISSUER = "http://localhost:3000"
+_KID = "development"
+
+
+class Issuer:
+    """Signs development tokens.
+
+    Args:
+        folder: where the private key and its JWKS file are.
+    """
+
+    def __init__(self, folder: Path = DEV_FOLDER) -> None:
+        self._private_key = folder / "private-key.json"
+        self.jwks_file = folder / "jwks.json"
+
+    def ensure_keys(self) -> None:
+        """Make the key pair, unless it is there."""
+        if self._private_key.exists() and self.jwks_file.exists():
+            return
+        private = Ed25519PrivateKey.generate()
+        names = {"kid": _KID, "alg": "EdDSA", "use": "sig"}
+        public_key = OKPAlgorithm.to_jwk(private.public_key(), as_dict=True) | names
+        self.jwks_file.write_text(json.dumps({"keys": [public_key]}))
+        descriptor = os.open(self._private_key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(OKPAlgorithm.to_jwk(private, as_dict=True) | names, file)
+
+    def token(self, user_id: str, *, expires_in: int) -> str:
+        """A token for this user, which expires in so many seconds (a negative number: has expired).
+
+        Raises:
+            DevError: when there is no development set-up, or `user_id` cannot be one.
+        """
+        try:
+            Caller(user_id)
+            key = jwt.PyJWK(json.loads(self._private_key.read_text()))
+        except FileNotFoundError:
+            raise DevError("there is no development set-up here: run `make dev` first") from None
+        except (ValueError, jwt.PyJWTError) as error:
+            raise DevError(f"no token: {error}") from None
+        now = int(time.time())
+        claims = {
+            "iat": now + min(expires_in - 1, 0),
+            "exp": now + expires_in,
+            "sub": user_id,
+            "iss": ISSUER,
+            "aud": ISSUER,
+        }
+        return jwt.encode(claims, key, algorithm="EdDSA", headers={"kid": _KID, "typ": None})

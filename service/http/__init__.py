@@ -1,0 +1,1 @@
+"""What every response obeys, one concern a file."""

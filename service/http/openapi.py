@@ -1,0 +1,84 @@
+"""The OpenAPI document: what FastAPI derives from the routes, and what is the same for all of them."""
+
+from collections.abc import Collection
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from service.http.problems import InvalidRequestDetails, ProblemDetails, title_of
+
+_REQUEST_ID = {
+    "X-Request-Id": {
+        "description": "What this request goes by in the service's log.",
+        "required": True,
+        "schema": {"type": "string"},
+    }
+}
+_HEADERS: dict[int, dict[str, Any]] = {
+    401: {
+        "WWW-Authenticate": {
+            "description": "RFC 6750 §3: what is wrong with the token.",
+            "required": True,
+            "schema": {"type": "string"},
+        }
+    },
+    503: {
+        "Retry-After": {
+            "description": "Seconds to wait before another try.",
+            "required": True,
+            "schema": {"type": "integer"},
+        }
+    },
+}
+
+
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that can refuse with these statuses, and with 500 as every route can."""
+    return {
+        status: {
+            "description": title_of(status),
+            "content": {
+                "application/problem+json": {
+                    "schema": {"$ref": f"#/components/schemas/{'InvalidRequest' if status == 422 else 'Problem'}"}
+                }
+            },
+            "headers": _HEADERS.get(status, {}),
+        }
+        for status in (*statuses, 500)
+    }
+
+
+def describe(app: FastAPI, *, public: Collection[str]) -> None:
+    """Have `app` describe itself as one that needs a bearer token everywhere but on the public paths."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _document(app, public)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # the way that FastAPI's documentation gives
+
+
+def _document(app: FastAPI, public: Collection[str]) -> dict[str, Any]:
+    document = get_openapi(
+        title=app.title, version=app.version, summary=app.summary, description=app.description, routes=app.routes
+    )
+    schemas = document["components"]["schemas"]
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    for model in (ProblemDetails, InvalidRequestDetails):
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas.update(schema.pop("$defs", {}))
+        schemas[schema["title"]] = schema
+    document["components"]["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "A token of Better Auth."}
+    }
+    document["security"] = [{"bearer": []}]
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            if path in public:
+                operation["security"] = []
+            for response in operation["responses"].values():
+                response.setdefault("headers", {}).update(_REQUEST_ID)
+    return document

@@ -1,0 +1,252 @@
+"""Every refusal, as application/problem+json (RFC 9457).
+
+Problem
+├── Unauthorized          401  service/identity/verifier.py
+├── NotFound              404  (TaskNotFound: service/tasks/routes.py)
+├── MethodNotAllowed      405
+├── ContentTooLarge       413
+├── UnsupportedMediaType  415
+├── InvalidRequest        422
+├── InternalError         500
+├── DatabaseUnavailable   503  service/database/errors.py
+└── NotReady              503  service/health.py
+"""
+
+import logging
+import traceback
+from collections.abc import Iterable, Sequence
+from http import HTTPStatus
+from typing import Any, ClassVar, get_args
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core.core_schema import ErrorType
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = logging.getLogger(__name__)
+
+_MOST_ERRORS = 20
+
+
+# RFC 9110 §15.5 renamed these two; Python did so only in 3.13.
+_TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
+
+
+def title_of(status: int) -> str:
+    """The reason phrase of a status (RFC 9110 §15)."""
+    return _TITLES.get(status) or HTTPStatus(status).phrase
+
+
+class FieldError(BaseModel):
+    """What is wrong with one value of a request."""
+
+    pointer: str = Field(
+        description="RFC 6901 pointer into the body; /query/NAME or /path/NAME for a parameter.",
+        examples=["/title"],
+    )
+    code: str = Field(description="Stable, for programs.", examples=["too_long"])
+    detail: str = Field(description="For people.", examples=["At most 255 characters."])
+
+
+class ProblemDetails(BaseModel):
+    """RFC 9457 §3.1, with a `code` for programs and the id of the request."""
+
+    model_config = ConfigDict(title="Problem")
+
+    type: str = Field(examples=["about:blank"])
+    title: str = Field(examples=["Not Found"])
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=["There is no such task."])
+    code: str = Field(description="Stable, for programs.", examples=["task_not_found"])
+    request_id: str = Field(description="What to quote when asking for help; also in X-Request-Id.")
+
+
+class InvalidRequestDetails(ProblemDetails):
+    """A 422 says what is wrong with which value."""
+
+    model_config = ConfigDict(title="InvalidRequest")
+
+    errors: list[FieldError] = Field(max_length=_MOST_ERRORS)
+
+
+class Problem(Exception):
+    """A refusal that knows its status.
+
+    Args:
+        detail: a sentence for people. It repeats nothing of the request or of another's data.
+    """
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.headers: dict[str, str] = {}
+
+    def body(self, request_id: str) -> dict[str, Any]:
+        """The members of RFC 9457 §3.1. Its `type` is about:blank: `code` tells problems apart."""
+        return {
+            "type": "about:blank",
+            "title": title_of(self.status),
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+            "request_id": request_id,
+        }
+
+
+class NotFound(Problem):
+    status = 404
+    code = "not_found"
+
+    def __init__(self, detail: str = "There is nothing at this path.") -> None:
+        super().__init__(detail)
+
+
+class MethodNotAllowed(Problem):
+    status = 405
+    code = "method_not_allowed"
+
+    def __init__(self, allow: str) -> None:
+        super().__init__(f"This path takes {allow}.")
+        self.headers = {"Allow": allow}
+
+
+class ContentTooLarge(Problem):
+    status = 413
+    code = "content_too_large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"A body has at most {limit} bytes.")
+
+
+class UnsupportedMediaType(Problem):
+    status = 415
+    code = "unsupported_media_type"
+
+    def __init__(self, accepted: Sequence[str], *, method: str) -> None:
+        super().__init__(f"Send the body as {' or '.join(accepted)}.")
+        if method == "PATCH":
+            self.headers = {"Accept-Patch": ", ".join(accepted)}  # RFC 5789 §3.1
+
+
+class InvalidRequest(Problem):
+    """Args:
+    errors: one for each wrong value; the first 20 are told.
+    """
+
+    status = 422
+    code = "invalid_request"
+
+    def __init__(self, detail: str, errors: Iterable[FieldError] = ()) -> None:
+        super().__init__(detail)
+        self.errors = list(errors)[:_MOST_ERRORS]
+
+    def body(self, request_id: str) -> dict[str, Any]:
+        return super().body(request_id) | {"errors": [error.model_dump() for error in self.errors]}
+
+
+class InternalError(Problem):
+    status = 500
+    code = "internal_error"
+
+    def __init__(self) -> None:
+        super().__init__("Something went wrong here. The request_id helps to find out what.")
+
+
+def problem_response(scope: Scope, problem: Problem) -> Response:
+    """The response that tells of a problem."""
+    return JSONResponse(
+        problem.body(scope["state"]["request_id"]),
+        status_code=problem.status,
+        headers=problem.headers,
+        media_type="application/problem+json",
+    )
+
+
+class Problems:
+    """ASGI middleware: whatever is raised further in becomes problem+json."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = False
+
+        async def noting_the_start(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noting_the_start)
+        except Exception as error:
+            if not isinstance(error, Problem):
+                _log_without_values(error, scope)
+            if started:
+                raise
+            problem = error if isinstance(error, Problem) else InternalError()
+            await problem_response(scope, problem)(scope, receive, send)
+
+
+def _log_without_values(error: BaseException, scope: Scope) -> None:
+    """Where it happened and the kinds of errors, but not their texts, which quote rows and parameters."""
+    chain: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        sqlstate = getattr(cause, "sqlstate", None)
+        chain.append(type(cause).__qualname__ + (f" (SQLSTATE {sqlstate})" if sqlstate else ""))
+        cause = cause.__cause__
+    stack = "".join(traceback.format_tb(error.__traceback__))
+    log.error("request %s failed: %s\n%s", scope["state"]["request_id"], " from ".join(chain), stack)
+
+
+async def from_fastapi(request: Request, error: Exception) -> Response:
+    """FastAPI's exception handler for what FastAPI itself raises. Whatever it is not meant to raise is a 500."""
+    if isinstance(error, RequestValidationError):
+        return problem_response(request.scope, InvalidRequest(_INVALID, map(_field_error, error.errors())))
+    raise error
+
+
+_INVALID = "The request is not valid; errors says where."
+
+# pydantic's type of error: our code, and a sentence that quotes no input, which pydantic's own may do.
+_PYDANTICS_OWN = frozenset(get_args(ErrorType))
+_FIELD_ERRORS = {
+    "missing": ("required", "This is required."),
+    "extra_forbidden": ("unknown", "There is a member or parameter here that this operation does not know."),
+    "string_type": ("wrong_type", "A string is expected."),
+    "string_unicode": ("not_unicode", "A lone surrogate is not text."),
+    "string_too_short": ("too_short", "At least {min_length} character."),
+    "string_too_long": ("too_long", "At most {max_length} characters."),
+    "literal_error": ("not_allowed", "Expected is {expected}."),
+    "enum": ("not_allowed", "Expected is {expected}."),
+    "uuid": ("not_a_uuid", "A UUID is expected, such as 01890a5d-ac96-774b-bcce-b302099a8057."),
+    "int_type": ("wrong_type", "A whole number is expected."),
+    "int_parsing": ("wrong_type", "A whole number is expected."),
+    "greater_than_equal": ("too_small", "At least {ge}."),
+    "less_than_equal": ("too_large", "At most {le}."),
+    "int_parsing_size": ("too_large", "This number is too large."),
+    "model_attributes_type": ("wrong_type", "A JSON object is expected."),
+    "model_type": ("wrong_type", "A JSON object is expected."),
+}
+
+
+def _field_error(error: Any) -> FieldError:
+    kind = error["type"]
+    if kind in _PYDANTICS_OWN:
+        code, detail = _FIELD_ERRORS.get(kind, ("invalid", "This value is not valid."))
+    else:
+        code, detail = kind, error["msg"]  # a PydanticCustomError of this product
+    place, *path = error["loc"]
+    if kind == "extra_forbidden":
+        path = path[:-1]  # its name is the client's own input
+    steps = path if place == "body" else [place, *path]
+    pointer = "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in steps)
+    return FieldError(pointer=pointer, code=code, detail=detail.format_map(error.get("ctx", {})))

@@ -1,0 +1,160 @@
+"""What a task is: the table, and the bodies of requests and responses."""
+
+import re
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+from sqlalchemy import CheckConstraint, DateTime, PrimaryKeyConstraint, Text, Uuid, text
+from sqlmodel import Field as Column
+from sqlmodel import SQLModel
+
+# A character that is no space, control, format or filler character. Understood alike by Postgres, pydantic
+# and ECMA 262, so that the database, the API and generated clients agree on which titles are visible.
+VISIBLE = (
+    r"[^\u0001-\u0020\u007F-\u00A0\u00AD\u034F\u061C\u115F\u1160\u1680\u17B4\u17B5\u180B-\u180F"
+    r"\u2000-\u200F\u2028-\u202F\u205F-\u206F\u2800\u3000\u3164\uFE00-\uFE0F\uFEFF\uFFA0\uFFF0-\uFFFB]"
+)
+
+
+class Status(StrEnum):
+    """How far a task has come."""
+
+    TODO = "Todo"
+    IN_PROGRESS = "InProgress"
+    DONE = "Done"
+
+
+class Task(SQLModel, table=True):
+    """Table app.tasks, as db/migrations/ makes it. The database fills in all that a client cannot send."""
+
+    __tablename__ = "tasks"
+    __table_args__ = (
+        PrimaryKeyConstraint("owner_id", "id", name="tasks_pkey"),
+        CheckConstraint("owner_id <> ''", name="tasks_owner_id_check"),
+        CheckConstraint("char_length(title) BETWEEN 1 AND 255", name="tasks_title_length_check"),
+        CheckConstraint(text(f"title ~ '{VISIBLE}'"), name="tasks_title_visible_check"),
+        CheckConstraint("char_length(description) <= 10000", name="tasks_description_check"),
+        CheckConstraint("status IN ('Todo', 'InProgress', 'Done')", name="tasks_status_check"),
+        {"schema": "app"},
+    )
+
+    owner_id: str = Column(sa_type=Text, sa_column_kwargs={"server_default": text("app.current_user_id()")})
+    id: UUID = Column(sa_type=Uuid, sa_column_kwargs={"server_default": text("app.uuidv7()")})
+    title: str = Column(sa_type=Text)
+    description: str | None = Column(sa_type=Text)
+    status: str = Column(sa_type=Text, sa_column_kwargs={"server_default": text("'Todo'")})
+    created_at: datetime = Column(
+        sa_type=DateTime(timezone=True),
+        sa_column_kwargs={"server_default": text("now()")},
+    )
+    updated_at: datetime = Column(
+        sa_type=DateTime(timezone=True),
+        sa_column_kwargs={"server_default": text("now()")},
+    )
+
+
+def _without_nul(value: str) -> str:
+    if "\0" in value:
+        raise PydanticCustomError("nul", "U+0000 cannot be stored.")
+    return value
+
+
+def _visible(value: str) -> str:
+    if not re.search(VISIBLE, value):
+        raise PydanticCustomError("invisible", "At least one visible character.")
+    return value
+
+
+def _drop_default(schema: dict[str, Any]) -> None:
+    schema.pop("default", None)
+
+
+Title = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=255,
+        description="At least one visible character. Stored exactly as sent.",
+        examples=["Buy milk"],
+        json_schema_extra={"pattern": VISIBLE},
+    ),
+    AfterValidator(_without_nul),
+    AfterValidator(_visible),
+]
+Description = Annotated[
+    str,
+    Field(max_length=10_000, description="Stored exactly as sent.", examples=["Two litres, if they have them"]),
+    AfterValidator(_without_nul),
+]
+
+
+class TaskRead(BaseModel):
+    """A task."""
+
+    model_config = ConfigDict(title="Task")
+
+    id: UUID
+    title: Title
+    description: Description | None
+    status: Status
+    created_at: datetime = Field(description="RFC 3339, in UTC.", examples=["2026-11-21T09:00:00.123456Z"])
+    updated_at: datetime = Field(
+        description="RFC 3339, in UTC. Later after every change.", examples=["2026-11-21T09:00:00.123456Z"]
+    )
+    owner_id: str = Field(description="Whose task it is: the `sub` of their tokens.")
+
+
+class _TaskBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _ignore_what_the_database_sets(cls, body: Any) -> Any:
+        """What was read can be sent back as it is."""
+        if isinstance(body, dict):
+            return {name: value for name, value in body.items() if name not in _SET_BY_THE_DATABASE}
+        return body
+
+
+class TaskReplace(_TaskBody):
+    """A whole task. What is left out goes back to its default."""
+
+    title: Title
+    description: Description | None = None
+    status: Status = Status.TODO
+
+
+class TaskCreate(TaskReplace):
+    """A new task."""
+
+
+class TaskUpdate(_TaskBody):
+    """Changes to a task (RFC 7396): what is left out stays as it is."""
+
+    title: Title = Field(default="", json_schema_extra=_drop_default)
+    description: Description | None = Field(default=None, json_schema_extra=_drop_default)
+    status: Status = Field(default=Status.TODO, json_schema_extra=_drop_default)
+
+    def changes(self) -> dict[str, Any]:
+        """The members that were sent, and no others."""
+        return self.model_dump(exclude_unset=True)
+
+
+_SET_BY_THE_DATABASE = TaskRead.model_fields.keys() - TaskReplace.model_fields.keys()
+
+_UUID_LENGTH = 36
+_A_UUID = "A UUID is expected, such as 01890a5d-ac96-774b-bcce-b302099a8057."
+
+
+def _canonical(value: Any) -> Any:
+    """RFC 9562 §4 has one text form: no braces, no urn:, no missing hyphens."""
+    if isinstance(value, str) and len(value) != _UUID_LENGTH:
+        raise PydanticCustomError("not_a_uuid", _A_UUID)
+    return value
+
+
+TaskId = Annotated[UUID, BeforeValidator(_canonical)]
