@@ -5,6 +5,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from service.settings import MigrationSettings, Settings, SettingsError
 
@@ -34,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Run the API on 127.0.0.1 with an embedded Postgres and a key pair, all in .dev/.",
     )
     dev.add_argument("--port", type=_port, default=8000, help="default: 8000")
+    dev.add_argument("--folder", type=Path, metavar="FOLDER", help="default: .dev beside the code")
     dev.set_defaults(command=_dev)
 
     token = commands.add_parser(
@@ -45,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     token.add_argument(
         "--expires-in", type=int, default=3600, metavar="SECONDS", help="default: 3600; negative: an expired token"
     )
+    token.add_argument("--folder", type=Path, metavar="FOLDER", help="that of `todo-api dev`")
     token.set_defaults(command=_token)
 
     migrate = commands.add_parser(
@@ -58,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser(
         "serve",
         help="serve requests",
-        description="Serve with DATABASE_URL and AUTH_*. Exits 3 when the role or the schema would let RLS be bypassed.",
+        description="Serve with DATABASE_URL and AUTH_*. Exits 3 when its role or the schema lets RLS be bypassed.",
     )
     serve.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1")
     serve.add_argument("--port", type=_port, default=8000, help="default: 8000")
@@ -85,7 +88,7 @@ def _dev(options: argparse.Namespace) -> int:
     from service.dev.server import run
 
     try:
-        run(options.port)
+        run(options.port, folder=options.folder)
     except DevError as error:
         return _failed(error, 1)
     except KeyboardInterrupt:
@@ -98,7 +101,7 @@ def _token(options: argparse.Namespace) -> int:
     from service.dev.issuer import Issuer
 
     try:
-        print(Issuer().token(options.name, expires_in=options.expires_in))
+        print(Issuer(options.folder).token(options.name, expires_in=options.expires_in))
     except DevError as error:
         return _failed(error, 2)
     return 0

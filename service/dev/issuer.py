@@ -20,10 +20,11 @@ class Issuer:
     """Signs development tokens.
 
     Args:
-        folder: where the private key and its JWKS file are.
+        folder: where the private key and its JWKS file are; .dev/ unless given.
     """
 
-    def __init__(self, folder: Path = DEV_FOLDER) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
+        folder = folder or DEV_FOLDER
         self._private_key = folder / "private-key.json"
         self.jwks_file = folder / "jwks.json"
 

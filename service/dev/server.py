@@ -21,18 +21,21 @@ from service.settings import MigrationSettings, Settings
 _HOST = "127.0.0.1"
 
 
-def run(port: int) -> None:
+def run(port: int, *, folder: Path | None = None) -> None:
     """Serve on this port until Ctrl-C or SIGTERM.
 
+    Args:
+        port: on 127.0.0.1.
+        folder: where Postgres and the key pair live; .dev/ unless given.
+
     Raises:
-        DevError: when the port is taken, or `.dev/` cannot be used.
+        DevError: when the port is taken, or the folder cannot be used.
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _exit)
-    # Ours to read, and for the user that Postgres runs as to pass through.
-    DEV_FOLDER.mkdir(exist_ok=True)
-    with _listening(port) as listener, embedded(DEV_FOLDER / "postgres") as superuser_url:
-        issuer = Issuer()
+    home = folder or DEV_FOLDER
+    with _listening(port) as listener, embedded(home / "postgres") as superuser_url:
+        issuer = Issuer(home)
         issuer.ensure_keys()
         migrate(MigrationSettings(migration_database_url=SecretStr(superuser_url)))
         runtime_url = make_url(superuser_url).set(username="todo_api", password=None)
@@ -47,7 +50,7 @@ def run(port: int) -> None:
         config = uvicorn.Config(
             create_app(settings), log_level="warning", ws="none", server_header=False, timeout_graceful_shutdown=3
         )
-        _Server(config, port).run(sockets=[listener])
+        _Server(config, port, _token_command(folder)).run(sockets=[listener])
 
 
 def _exit(number: int, _: FrameType | None) -> None:
@@ -65,19 +68,24 @@ def _listening(port: int) -> socket.socket:
     return listener
 
 
+def _token_command(folder: Path | None) -> str:
+    command = [str(Path(sys.executable).with_name("todo-api")), "token", "alice"]
+    return shlex.join(command if folder is None else [*command, "--folder", str(folder.resolve())])
+
+
 class _Server(uvicorn.Server):
     """Says where it is once it is there."""
 
-    def __init__(self, config: uvicorn.Config, port: int) -> None:
+    def __init__(self, config: uvicorn.Config, port: int, token_command: str) -> None:
         super().__init__(config)
+        self._token_command = token_command
         self._url = f"http://{_HOST}:{port}"
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        command = shlex.quote(str(Path(sys.executable).with_name("todo-api")))
         print(
             f"\nThe Todo API is ready at {self._url} (docs: {self._url}/docs). Ctrl-C ends it.\n\n"
             f"List the tasks of alice:\n\n"
-            f'  curl -s -H "Authorization: Bearer $({command} token alice)" {self._url}/tasks\n',
+            f'  curl -s -H "Authorization: Bearer $({self._token_command})" {self._url}/tasks\n',
             flush=True,
         )

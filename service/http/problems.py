@@ -227,7 +227,7 @@ _FIELD_ERRORS = {
     "string_too_long": ("too_long", "At most {max_length} characters."),
     "literal_error": ("not_allowed", "Expected is {expected}."),
     "enum": ("not_allowed", "Expected is {expected}."),
-    "uuid": ("not_a_uuid", "A UUID is expected, such as 01890a5d-ac96-774b-bcce-b302099a8057."),
+    "uuid_parsing": ("not_a_uuid", "A UUID is expected, such as 01890a5d-ac96-774b-bcce-b302099a8057."),
     "int_type": ("wrong_type", "A whole number is expected."),
     "int_parsing": ("wrong_type", "A whole number is expected."),
     "greater_than_equal": ("too_small", "At least {ge}."),

@@ -69,8 +69,9 @@ def _visible(value: str) -> str:
     return value
 
 
-def _drop_default(schema: dict[str, Any]) -> None:
-    schema.pop("default", None)
+def _without_defaults(schema: dict[str, Any]) -> None:
+    for member in schema["properties"].values():
+        member.pop("default", None)
 
 
 Title = Annotated[
@@ -135,9 +136,12 @@ class TaskCreate(TaskReplace):
 class TaskUpdate(_TaskBody):
     """Changes to a task (RFC 7396): what is left out stays as it is."""
 
-    title: Title = Field(default="", json_schema_extra=_drop_default)
-    description: Description | None = Field(default=None, json_schema_extra=_drop_default)
-    status: Status = Field(default=Status.TODO, json_schema_extra=_drop_default)
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
+
+    # Optional, but not null: the defaults stand for "not sent" and are never used.
+    title: Title = ""
+    description: Description | None = None
+    status: Status = Status.TODO
 
     def changes(self) -> dict[str, Any]:
         """The members that were sent, and no others."""

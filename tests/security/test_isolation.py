@@ -1,0 +1,80 @@
+"""Bob and Alice's task: for Bob there is no such thing."""
+
+import uuid
+
+import httpx
+import pytest
+
+from tests.conftest import Client, Database
+
+WRITE = {"json": {"title": "taken over"}}
+ON_ONE = [("GET", {}), ("HEAD", {}), ("PUT", WRITE), ("PATCH", WRITE), ("PATCH", {"json": {}}), ("DELETE", {})]
+
+
+async def make(client: httpx.AsyncClient) -> dict[str, str]:
+    task: dict[str, str] = (await client.post("/tasks", json={"title": "Alice's own"})).json()
+    return task
+
+
+def without_its_request_id(response: httpx.Response) -> tuple[int, bytes, dict[str, str]]:
+    request_id = response.headers.pop("x-request-id")
+    return response.status_code, response.content.replace(request_id.encode(), b""), dict(response.headers)
+
+
+@pytest.mark.parametrize(("method", "request_"), ON_ONE, ids=str)
+async def test_a_strangers_task_looks_exactly_like_a_missing_one(
+    client: Client, method: str, request_: dict[str, object]
+) -> None:
+    alice, bob = client(), client()
+    task = await make(alice)
+    theirs = await bob.request(method, f"/tasks/{task['id']}", **request_)
+    missing = await bob.request(method, f"/tasks/{uuid.uuid4()}", **request_)
+    assert theirs.status_code == 404
+    assert without_its_request_id(theirs) == without_its_request_id(missing)
+    assert (await alice.get(f"/tasks/{task['id']}")).json() == task
+
+
+async def test_a_list_has_the_callers_tasks_alone(client: Client) -> None:
+    alice, bob = client(), client()
+    hers, his = [await make(alice) for _ in range(3)], [await make(bob) for _ in range(2)]
+    for somebody, theirs in ((alice, hers), (bob, his)):
+        assert (await somebody.get("/tasks?limit=200")).json() == theirs[::-1]
+        assert (await somebody.get("/tasks?skip=1")).json() == theirs[::-1][1:]
+
+
+async def test_a_task_belongs_to_whoever_made_it_whatever_the_body_says(client: Client) -> None:
+    alice, bob = client("alice"), client("bob")
+    task = (await bob.post("/tasks", json={"title": "x", "owner_id": "alice"})).json()
+    assert task["owner_id"] == "bob"
+    assert (await alice.get(f"/tasks/{task['id']}")).status_code == 404
+    for method in ("put", "patch"):
+        changed = await bob.request(method, f"/tasks/{task['id']}", json={"title": "y", "owner_id": "alice"})
+        assert changed.json()["owner_id"] == "bob"
+
+
+async def test_users_whose_ids_are_alike_are_strangers(client: Client) -> None:
+    ids = ["carol", "Carol", "carol ", " carol", "carol1", "caro", "carol%", "_arol", "carol--", "c", "carol\x7e"]
+    tasks = {user_id: await make(client(user_id)) for user_id in ids}
+    for user_id in ids:
+        assert (await client(user_id).get("/tasks")).json() == [tasks[user_id]]
+
+
+async def test_two_users_may_hold_the_same_id(client: Client, database: Database) -> None:
+    alice, bob = client(), client()
+    task = await make(alice)
+    his = await make(bob)
+    admin = await database.as_superuser()
+    await admin.execute("UPDATE app.tasks SET id = $1 WHERE owner_id = $2", task["id"], his["owner_id"])
+    await admin.close()
+    assert (await alice.get(f"/tasks/{task['id']}")).json()["owner_id"] == task["owner_id"]
+    assert (await bob.get(f"/tasks/{task['id']}")).json()["owner_id"] == his["owner_id"]
+    assert (await bob.delete(f"/tasks/{task['id']}")).status_code == 204
+    assert (await alice.get(f"/tasks/{task['id']}")).json() == task
+
+
+@pytest.mark.parametrize("nasty", ["' OR true --", "'; SET LOCAL app.user_id = 'alice'; --", "%", "$1", "{}", "\\"])
+async def test_sql_in_a_field_is_text(client: Client, nasty: str) -> None:
+    bob = client()
+    task = (await bob.post("/tasks", json={"title": nasty, "description": nasty})).json()
+    assert (task["title"], task["description"]) == (nasty, nasty)
+    assert (await bob.get("/tasks")).json() == [task]

@@ -1,0 +1,56 @@
+"""Where the tests' Postgres comes from: a URL, Docker, or the embedded one."""
+
+import gc
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from service.dev.postgres import embedded
+
+
+@contextmanager
+def postgres_server() -> Iterator[tuple[str, str]]:
+    """Give the kind of server and its superuser's URL.
+
+    TEST_DATABASE=url, docker or embedded forces one; else the first of these that there is.
+    """
+    url = os.environ.get("TEST_DATABASE_URL")
+    kind = os.environ.get("TEST_DATABASE") or ("url" if url else "docker" if _docker_answers() else "embedded")
+    if kind == "url":
+        if not url:
+            raise RuntimeError("TEST_DATABASE=url: set TEST_DATABASE_URL to the URL of a superuser")
+        yield kind, url
+    elif kind == "docker":
+        with _container() as container_url:
+            yield kind, container_url
+    elif kind == "embedded":
+        with tempfile.TemporaryDirectory() as folder, embedded(Path(folder) / "postgres") as embedded_url:
+            yield kind, embedded_url
+    else:
+        raise RuntimeError(f"TEST_DATABASE={kind}: write embedded, docker or url")
+
+
+def _docker_answers() -> bool:
+    import docker
+
+    with warnings.catch_warnings():
+        # docker-py forgets its socket when nobody answers.
+        warnings.simplefilter("ignore", ResourceWarning)
+        try:
+            docker.from_env(timeout=3).close()
+        except docker.errors.DockerException:
+            return False
+        finally:
+            gc.collect()
+    return True
+
+
+@contextmanager
+def _container() -> Iterator[str]:
+    from testcontainers.community.postgres import PostgresContainer
+
+    with PostgresContainer("postgres:18", driver=None) as container:
+        yield container.get_connection_url()
