@@ -35,6 +35,7 @@ _OPEN = pytest.StashKey[ExitStack]()
 class Database:
     """A migrated database of this worker's own."""
 
+    name: str
     superuser_url: str
     api_url: str
 
@@ -117,6 +118,7 @@ def make_database(server: dict[str, str]) -> Iterator[Callable[[], Database]]:
         asyncio.run(run_sql(url, f"CREATE DATABASE {name} TEMPLATE {server['template']}"))
         made.append(name)
         return Database(
+            name=name,
             superuser_url=in_database(url, name),
             api_url=in_database(url, name, username="todo_api", password=server["password"]),
         )

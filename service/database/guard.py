@@ -24,7 +24,7 @@ owned (what, owner) AS (
    WHERE pronamespace = to_regnamespace('app')
 ),
 tables AS (
-  SELECT oid, oid::regclass::text AS name, relrowsecurity, relforcerowsecurity
+  SELECT oid, relname, oid::regclass::text AS name, relrowsecurity, relforcerowsecurity
     FROM pg_catalog.pg_class
    WHERE relnamespace = to_regnamespace('app') AND relkind IN ('r', 'p', 'f', 'm')
 )
@@ -56,7 +56,8 @@ SELECT format('role %I can become %I, the owner of %s', me.rolname, pg_get_userb
   FROM me JOIN owned ON owned.owner <> me.oid AND NOT me.rolsuper AND pg_has_role(me.oid, owned.owner, 'MEMBER')
  GROUP BY me.rolname, owned.owner
 UNION ALL
-SELECT 'table app.tasks does not exist', 'todo-api migrate' WHERE to_regclass('app.tasks') IS NULL
+SELECT 'table app.tasks does not exist', 'todo-api migrate'
+ WHERE NOT EXISTS (SELECT FROM tables WHERE relname = 'tasks')
 UNION ALL
 SELECT format('table %s has no row-level security', name), format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', name)
   FROM tables WHERE NOT relrowsecurity

@@ -186,7 +186,7 @@ async def test_an_invalid_parameter_is_422_even_when_the_database_is_away(
 async def test_everything_else_is_503_when_the_database_is_away(
     orphan: httpx.AsyncClient, method: str, path: str
 ) -> None:
-    body = {"json": {"title": "x"}} if (method, path) in WRITES else {}
+    body: dict[str, Any] = {"json": {"title": "x"}} if (method, path) in WRITES else {}
     response = await orphan.request(method, path, **body)
     problem(response, 503, "database_unavailable")
     assert int(response.headers["retry-after"]) > 0
@@ -194,7 +194,7 @@ async def test_everything_else_is_503_when_the_database_is_away(
 
 @pytest.mark.parametrize(("method", "path"), [operation for operation in OPERATIONS if operation[1] == ONE])
 async def test_a_missing_task_is_404(client: Client, method: str, path: str) -> None:
-    body = {"json": {"title": "x"}} if (method, path) in WRITES else {}
+    body: dict[str, Any] = {"json": {"title": "x"}} if (method, path) in WRITES else {}
     problem(await client().request(method, path, **body), 404, "task_not_found")
 
 

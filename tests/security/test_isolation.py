@@ -1,6 +1,7 @@
 """Bob and Alice's task: for Bob there is no such thing."""
 
 import uuid
+from typing import Any
 
 import httpx
 import pytest
@@ -23,7 +24,7 @@ def without_its_request_id(response: httpx.Response) -> tuple[int, bytes, dict[s
 
 @pytest.mark.parametrize(("method", "request_"), ON_ONE, ids=str)
 async def test_a_strangers_task_looks_exactly_like_a_missing_one(
-    client: Client, method: str, request_: dict[str, object]
+    client: Client, method: str, request_: dict[str, Any]
 ) -> None:
     alice, bob = client(), client()
     task = await make(alice)

@@ -85,7 +85,7 @@ async def test_a_public_path_gets_no_transaction(settings: Settings, make_app: M
         return len(await transaction.all(text("SELECT 1"), {}))
 
     app.include_router(router)
-    public = app.user_middleware[4].kwargs["backend"]
+    public: Any = app.user_middleware[4].kwargs["backend"]
     public._public = public._public | {"/livez/rows"}
     async with http_client(app) as nobody:
         assert (await nobody.get("/livez/rows")).status_code == 500

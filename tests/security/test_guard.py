@@ -1,0 +1,187 @@
+"""The service does not start, and is not ready, when something would let row-level security be bypassed."""
+
+import asyncio
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from pydantic import SecretStr
+
+from service.database.engine import create_engine
+from service.database.guard import GuardError, find_faults, require_no_faults
+from service.dev.issuer import ISSUER, Issuer
+from service.settings import Settings
+from tests.conftest import Client, Database, MakeApp, http_client, in_database, run_sql
+
+TODO_API = Path(sys.executable).with_name("todo-api")
+
+
+async def faults(url: str) -> list[str]:
+    engine = create_engine(SecretStr(url), pool_size=1)
+    try:
+        return [fault.what for fault in await find_faults(engine)]
+    finally:
+        await engine.dispose()
+
+
+async def test_a_sound_database_has_no_faults(database: Database) -> None:
+    assert await faults(database.api_url) == []
+
+
+@pytest_asyncio.fixture
+async def role(database: Database) -> AsyncIterator[tuple[str, str]]:
+    """A role that is no danger yet, and its URL."""
+    name, password = f"role_{secrets.token_hex(4)}", secrets.token_hex(16)
+    await run_sql(database.superuser_url, f"CREATE ROLE {name} LOGIN PASSWORD '{password}'")
+    yield name, in_database(database.api_url, database.name, username=name, password=password)
+    await run_sql(database.superuser_url, f"DROP OWNED BY {name}", f"DROP ROLE {name}")
+
+
+DANGERS = {
+    "superuser": ("ALTER ROLE {role} SUPERUSER", "is a superuser"),
+    "bypassrls": ("ALTER ROLE {role} BYPASSRLS", "bypasses RLS"),
+    "createrole": ("ALTER ROLE {role} CREATEROLE", "may create roles, and so become another"),
+    "replication": ("ALTER ROLE {role} REPLICATION", "may replicate, which shows every row"),
+    "owner of the table": ("ALTER TABLE app.tasks OWNER TO {role}", "owns relation app.tasks"),
+    "member of the owner": ("GRANT todo_owner TO {role}", "can become todo_owner, the owner of"),
+    "reader of all": ("GRANT pg_read_all_data TO {role}", "is a member of pg_read_all_data, which RLS does not bind"),
+    "writer of all": ("GRANT pg_write_all_data TO {role}", "is a member of pg_write_all_data, which RLS does not bind"),
+}
+UNDO = {"owner of the table": "ALTER TABLE app.tasks OWNER TO todo_owner"}
+
+
+@pytest.fixture(scope="module")
+def own_database(make_database: Callable[[], Database]) -> Database:
+    """One whose tables these tests may spoil."""
+    return make_database()
+
+
+@asynccontextmanager
+async def spoilt(database: Database, role: str, danger: str) -> AsyncIterator[str]:
+    """Make the role dangerous, and give what is to be said of it."""
+    spoil, expected = DANGERS[danger]
+    await run_sql(database.superuser_url, spoil.format(role=role))
+    yield f"role {role} {expected}"
+    if danger in UNDO:
+        await run_sql(database.superuser_url, UNDO[danger])
+
+
+@pytest.mark.parametrize("danger", DANGERS)
+async def test_a_dangerous_role_is_found(own_database: Database, role: tuple[str, str], danger: str) -> None:
+    name, url = role
+    async with spoilt(own_database, name, danger) as expected:
+        found = await faults(in_database(url, own_database.name))
+    assert any(fault.startswith(expected) for fault in found), found
+
+
+@pytest.mark.parametrize("danger", ["superuser", "bypassrls", "owner of the table", "member of the owner"])
+async def test_serve_exits_3_and_says_why(
+    own_database: Database, role: tuple[str, str], issuer: Issuer, danger: str
+) -> None:
+    name, url = role
+    async with spoilt(own_database, name, danger) as expected:
+        result = serve(in_database(url, own_database.name), issuer)
+    assert result.returncode == 3, result.stderr
+    lines = result.stderr.splitlines()
+    assert any(line.startswith(f"todo-api: {expected}") for line in lines), lines
+    assert all("Mend: " in line for line in lines)
+
+
+def serve(url: str, issuer: Issuer) -> subprocess.CompletedProcess[str]:
+    """`todo-api serve`, which is expected to give up at once."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "DATABASE_URL": url,
+        "AUTH_ISSUER": ISSUER,
+        "AUTH_AUDIENCE": ISSUER,
+        "AUTH_JWKS_FILE": str(issuer.jwks_file),
+    }
+    return subprocess.run(
+        [TODO_API, "serve", "--port", "1"], env=environment, capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+async def test_serve_exits_3_when_the_database_is_away(issuer: Issuer) -> None:
+    result = serve("postgresql://todo_api:hunter2@127.0.0.1:1/todo", issuer)
+    assert result.returncode == 3
+    assert "the database cannot be looked at" in result.stderr
+    assert "hunter2" not in result.stderr + result.stdout
+    assert len(result.stderr.splitlines()) == 1
+
+
+async def test_a_role_that_can_become_a_dangerous_one_is_refused(database: Database, role: tuple[str, str]) -> None:
+    name, url = role
+    dangerous = f"dangerous_{secrets.token_hex(4)}"
+    await run_sql(database.superuser_url, f"CREATE ROLE {dangerous} BYPASSRLS", f"GRANT {dangerous} TO {name}")
+    try:
+        assert await faults(url) == [f"role {name} is a member of {dangerous}, which RLS does not bind"]
+    finally:
+        await run_sql(database.superuser_url, f"DROP ROLE {dangerous}")
+
+
+async def test_a_member_of_neon_superuser_is_refused(database: Database, role: tuple[str, str]) -> None:
+    name, url = role
+    await run_sql(database.superuser_url, "CREATE ROLE neon_superuser", f"GRANT neon_superuser TO {name}")
+    try:
+        assert await faults(url) == [f"role {name} is a member of neon_superuser, which RLS does not bind"]
+    finally:
+        await run_sql(database.superuser_url, "DROP ROLE neon_superuser")
+
+
+NO_WALL = "table app.tasks lacks its wall"
+HOLES = {
+    "RLS off": ("ALTER TABLE app.tasks DISABLE ROW LEVEL SECURITY", "table app.tasks has no row-level security"),
+    "no FORCE": (
+        "ALTER TABLE app.tasks NO FORCE ROW LEVEL SECURITY",
+        "table app.tasks does not force row-level security",
+    ),
+    "no wall": ("DROP POLICY wall ON app.tasks", NO_WALL),
+    "a wall that lets reads through": ("ALTER POLICY wall ON app.tasks USING (true)", NO_WALL),
+    "a wall that lets writes through": (
+        "ALTER POLICY wall ON app.tasks WITH CHECK (true)",
+        "table app.tasks lacks its wall",
+    ),
+    "a wall for some": ("ALTER POLICY wall ON app.tasks TO todo_api", NO_WALL),
+    "an open table": ("CREATE TABLE app.notes (id int)", "table app.notes has no row-level security"),
+    "no table": ("DROP TABLE app.tasks", "table app.tasks does not exist"),
+}
+
+
+@pytest.mark.parametrize("hole", HOLES)
+async def test_a_hole_in_the_schema_is_found(
+    make_database: Callable[[], Database], settings: Settings, make_app: MakeApp, hole: str
+) -> None:
+    spoil, expected = HOLES[hole]
+    holed = await asyncio.to_thread(make_database)
+    await run_sql(holed.superuser_url, spoil)
+    found = await faults(holed.api_url)
+    assert expected in found
+    app = make_app(settings.model_copy(update={"database_url": SecretStr(holed.api_url)}))
+    async with http_client(app) as probe:
+        response = await probe.get("/readyz")
+        assert (response.status_code, response.json()["code"]) == (503, "not_ready")
+        assert "app.tasks" not in response.text
+        assert (await probe.get("/livez")).status_code == 200
+    with pytest.raises(GuardError, match=expected):
+        await require_no_faults(app.state.engine)
+    with pytest.raises(GuardError):
+        async with app.router.lifespan_context(app):
+            pass
+
+
+async def test_a_sound_service_is_ready(client: Client) -> None:
+    assert (await client(None).get("/readyz")).json() == {"status": "ok"}
+
+
+async def test_readiness_without_a_database_is_503(settings: Settings, make_app: MakeApp) -> None:
+    nobody = SecretStr("postgresql://todo_api:x@127.0.0.1:1/todo")
+    async with http_client(make_app(settings.model_copy(update={"database_url": nobody}))) as probe:
+        response = await probe.get("/readyz")
+    assert (response.status_code, response.json()["code"]) == (503, "database_unavailable")
+    assert response.headers["retry-after"]
