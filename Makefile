@@ -19,7 +19,7 @@ dev: $(installed) ## Run the API and an embedded Postgres on PORT (8000)
 	@exec $(venv)/bin/todo-api dev --port $(PORT)
 
 test: $(testable) ## Run the tests; ARGS="-k pattern" narrows them
-	$(venv)/bin/pytest -n auto --maxprocesses 4 --cov --cov-fail-under 95 $(ARGS)
+	$(venv)/bin/pytest -n auto --maxprocesses 4 --dist loadgroup --cov --cov-fail-under 95 $(ARGS)
 
 check: $(testable) ## Formatting, lint, types, imports
 	$(venv)/bin/ruff format --check .

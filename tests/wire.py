@@ -10,6 +10,8 @@ from sqlalchemy import make_url
 class Wire:
     """A proxy in front of Postgres. `trips` lists each message of the client that Postgres answers.
 
+    `sent` is all that the client said after it started up.
+
     Simple queries are listed by their text; Parse, Bind and Execute up to a Sync as one `(prepared)`.
     Message formats: Postgres manual, "Frontend/Backend Protocol".
     """
@@ -17,6 +19,7 @@ class Wire:
     def __init__(self, url: str) -> None:
         self._target = make_url(url)
         self.trips: list[str] = []
+        self.sent = bytearray()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -47,6 +50,7 @@ class Wire:
                     self.trips.append(body.rstrip(b"\0").decode())
                 elif kind == b"S":
                     self.trips.append("(prepared)")
+                self.sent += body
                 server_writer.write(kind + size + body)
         except asyncio.IncompleteReadError:
             pass

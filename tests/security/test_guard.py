@@ -19,6 +19,9 @@ from service.dev.issuer import ISSUER, Issuer
 from service.settings import Settings
 from tests.conftest import Client, Database, MakeApp, http_client, in_database, run_sql
 
+# Roles belong to the whole cluster, and some of these tests change them: no two run at once.
+pytestmark = pytest.mark.xdist_group("cluster")
+
 TODO_API = Path(sys.executable).with_name("todo-api")
 
 

@@ -1,0 +1,307 @@
+"""db/migrations/ and db/policies/ make one and the same database, whichever way they are run."""
+
+import asyncio
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from pydantic import SecretStr
+from sqlalchemy import Connection, MetaData
+
+from service.database.engine import create_migration_engine
+from service.database.migrate import migrate, scram_verifier
+from service.settings import MigrationSettings
+from service.tasks.models import Task
+from tests.conftest import Database, in_database, run_sql
+from tests.database.catalog import catalog
+from tests.wire import Wire
+
+# Roles belong to the whole cluster, and some of these tests change them: no two run at once.
+pytestmark = pytest.mark.xdist_group("cluster")
+
+ROOT = Path(__file__).parents[2]
+Clone = Callable[[], Database]
+
+
+async def clone(make_database: Clone) -> Database:
+    return await asyncio.to_thread(make_database)
+
+
+async def blank(make_database: Clone) -> Database:
+    """A database of its own in which nothing was migrated."""
+    database = await clone(make_database)
+    await run_sql(database.superuser_url, "DROP SCHEMA app CASCADE", "DROP SCHEMA alembic CASCADE")
+    return database
+
+
+async def alembic(database: Database, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The plain command, with what pyproject.toml tells it."""
+    environment = {"PATH": os.environ["PATH"], "MIGRATION_DATABASE_URL": database.superuser_url}
+    process = await asyncio.create_subprocess_exec(
+        Path(sys.executable).with_name("alembic"),
+        *arguments,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    stdout, stderr = await process.communicate()
+    return subprocess.CompletedProcess(arguments, await process.wait(), stdout.decode(), stderr.decode())
+
+
+async def differences(url: str, metadata: MetaData) -> list[Any]:
+    def compare(connection: Connection) -> list[Any]:
+        context = MigrationContext.configure(
+            connection,
+            opts={
+                "include_schemas": True,
+                "include_name": lambda name, kind, _: kind != "schema" or name == "app",
+                "compare_type": True,
+                "compare_server_default": True,
+                "autogenerate_plugins": ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"],
+            },
+        )
+        found: list[Any] = compare_metadata(context, metadata)
+        return found
+
+    engine = create_migration_engine(SecretStr(url))
+    try:
+        async with engine.connect() as connection:
+            return await connection.run_sync(compare)
+    finally:
+        await engine.dispose()
+
+
+async def test_models_and_migrations_describe_one_table(database: Database) -> None:
+    assert await differences(database.superuser_url, Task.metadata) == []
+    assert (await alembic(database, "check")).returncode == 0
+
+
+async def test_models_make_the_same_columns_constraints_and_indexes(database: Database, make_database: Clone) -> None:
+    """Alembic compares checks and defaults by name only; Postgres prints them in one form."""
+    other = await clone(make_database)
+    await run_sql(other.superuser_url, "DROP TABLE app.tasks")
+    engine = create_migration_engine(SecretStr(other.superuser_url))
+    async with engine.begin() as connection:
+        await connection.run_sync(Task.metadata.create_all)
+    await engine.dispose()
+    migrated, modelled = await catalog(database.superuser_url), await catalog(other.superuser_url)
+    for kind in ("columns", "constraints", "indexes"):
+        assert modelled[kind] == migrated[kind]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE app.tasks ALTER title TYPE varchar(255)",
+        "ALTER TABLE app.tasks ALTER title DROP NOT NULL",
+        "ALTER TABLE app.tasks ALTER description SET NOT NULL",
+        "ALTER TABLE app.tasks ALTER status SET DEFAULT 'Done'",
+        "ALTER TABLE app.tasks ALTER owner_id DROP DEFAULT",
+        "ALTER TABLE app.tasks ALTER created_at TYPE timestamp",
+        "ALTER TABLE app.tasks ADD COLUMN due timestamptz",
+        "ALTER TABLE app.tasks DROP COLUMN description",
+        "ALTER TABLE app.tasks DROP CONSTRAINT tasks_status_check",
+        "ALTER TABLE app.tasks ADD CONSTRAINT extra CHECK (title <> 'x')",
+        "CREATE INDEX extra ON app.tasks (owner_id, title)",
+    ],
+)
+async def test_a_changed_table_is_noticed(make_database: Clone, change: str) -> None:
+    changed = await clone(make_database)
+    await run_sql(changed.superuser_url, change)
+    assert await differences(changed.superuser_url, Task.metadata) != []
+
+
+def _set_type(table: sa.Table) -> None:
+    table.c.title.type = sa.String(255)
+
+
+def _set_default(table: sa.Table) -> None:
+    table.c.status.server_default = sa.DefaultClause(sa.text("'Done'"))
+
+
+def _set_nullable(table: sa.Table) -> None:
+    table.c.description.nullable = False
+
+
+def _add_column(table: sa.Table) -> None:
+    table.append_column(sa.Column("due", sa.DateTime(timezone=True)))
+
+
+def _add_check(table: sa.Table) -> None:
+    table.append_constraint(sa.CheckConstraint("title <> 'x'", name="extra"))
+
+
+def _add_index(table: sa.Table) -> None:
+    sa.Index("extra", table.c.owner_id, table.c.title)
+
+
+@pytest.mark.parametrize("change", [_set_type, _set_default, _set_nullable, _add_column, _add_check, _add_index])
+async def test_a_changed_model_is_noticed(database: Database, change: Callable[[sa.Table], None]) -> None:
+    metadata = MetaData()
+    table: Any = Task.__table__  # type: ignore[attr-defined]  # SQLModel gives it to table models
+    change(table.to_metadata(metadata))
+    assert await differences(database.superuser_url, metadata) != []
+
+
+async def test_down_to_base_and_up_again_ends_in_the_same_catalog(database: Database, make_database: Clone) -> None:
+    there_and_back = await clone(make_database)
+    down = await alembic(there_and_back, "downgrade", "base")
+    assert down.returncode == 0, down.stderr
+    assert (await catalog(there_and_back.superuser_url))["columns"] == []
+    up = await alembic(there_and_back, "upgrade", "head")
+    assert up.returncode == 0, up.stderr
+    assert await catalog(there_and_back.superuser_url) == await catalog(database.superuser_url)
+
+
+async def test_plain_alembic_makes_a_blank_database_whole(database: Database, make_database: Clone) -> None:
+    fresh = await blank(make_database)
+    up = await alembic(fresh, "upgrade", "head")
+    assert up.returncode == 0, up.stderr
+    assert await catalog(fresh.superuser_url) == await catalog(database.superuser_url)
+
+
+async def test_applying_policies_again_changes_nothing_but_mends(make_database: Clone) -> None:
+    again = await clone(make_database)
+    before = await catalog(again.superuser_url)
+    assert (await alembic(again, "upgrade", "head")).returncode == 0
+    assert await catalog(again.superuser_url) == before
+    await run_sql(
+        again.superuser_url,
+        "ALTER TABLE app.tasks NO FORCE ROW LEVEL SECURITY",
+        "DROP POLICY wall ON app.tasks",
+        "GRANT ALL ON app.tasks TO todo_api, PUBLIC",
+        "CREATE OR REPLACE FUNCTION app.current_user_id() RETURNS text LANGUAGE sql RETURN 'alice'::text",
+    )
+    assert (await alembic(again, "upgrade", "head")).returncode == 0
+    assert await catalog(again.superuser_url) == before
+
+
+async def test_the_printed_sql_does_the_same(database: Database, make_database: Clone) -> None:
+    fresh = await blank(make_database)
+    printed = await alembic(fresh, "upgrade", "head", "--sql")
+    assert printed.returncode == 0, printed.stderr
+    await run_sql(fresh.superuser_url, printed.stdout)
+    assert await catalog(fresh.superuser_url) == await catalog(database.superuser_url)
+
+
+@pytest.mark.parametrize("command", [("current",), ("check",), ("history",), ("heads",)])
+async def test_looking_changes_nothing(make_database: Clone, command: tuple[str, ...]) -> None:
+    spoilt = await clone(make_database)
+    await run_sql(spoilt.superuser_url, "DROP POLICY door ON app.tasks")
+    before = await catalog(spoilt.superuser_url)
+    assert (await alembic(spoilt, *command)).returncode == 0
+    assert await catalog(spoilt.superuser_url) == before
+
+
+async def test_a_migration_that_fails_leaves_nothing(make_database: Clone) -> None:
+    fresh = await blank(make_database)
+    await run_sql(fresh.superuser_url, "CREATE SCHEMA app", "CREATE FUNCTION app.uuidv7() RETURNS int RETURN 1")
+    before = await catalog(fresh.superuser_url)
+    assert (await alembic(fresh, "upgrade", "head")).returncode != 0
+    after = await catalog(fresh.superuser_url)
+    assert after == before
+
+
+async def test_two_migrations_at_once_wait_for_each_other(database: Database, make_database: Clone) -> None:
+    fresh = await blank(make_database)
+    both = await asyncio.gather(alembic(fresh, "upgrade", "head"), alembic(fresh, "upgrade", "head"))
+    assert [result.returncode for result in both] == [0, 0], both
+    assert await catalog(fresh.superuser_url) == await catalog(database.superuser_url)
+
+
+async def test_a_migration_gives_up_on_a_lock_instead_of_blocking_everybody(make_database: Clone) -> None:
+    busy = await clone(make_database)
+    admin = await busy.as_superuser()
+    async with admin.transaction():
+        await admin.execute("SELECT count(*) FROM app.tasks")
+        stuck = await alembic(busy, "upgrade", "head")
+    await admin.close()
+    assert stuck.returncode != 0
+    assert "lock timeout" in stuck.stderr
+
+
+async def test_a_data_migration_that_rls_would_hide_rows_from_fails_loudly(make_database: Clone) -> None:
+    """env.py sets row_security off, so that the owner's UPDATE of all rows cannot quietly be one of none."""
+    spoilt = await clone(make_database)
+    await run_sql(
+        spoilt.superuser_url,
+        "CREATE FUNCTION public.touch() RETURNS event_trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN UPDATE app.tasks SET title = 'x'; END $$",
+        "CREATE EVENT TRIGGER touch ON ddl_command_end WHEN tag IN ('CREATE POLICY') EXECUTE FUNCTION public.touch()",
+    )
+    result = await alembic(spoilt, "upgrade", "head")
+    assert result.returncode != 0
+    assert "would be affected by row-level security" in result.stderr
+
+
+async def test_a_role_that_could_bypass_rls_is_not_taken_over(make_database: Clone) -> None:
+    database = await clone(make_database)
+    group = f"group_{secrets.token_hex(4)}"
+    await run_sql(database.superuser_url, f"CREATE ROLE {group}", f"GRANT {group} TO todo_api")
+    try:
+        result = await alembic(database, "upgrade", "head")
+    finally:
+        await run_sql(database.superuser_url, f"DROP ROLE {group}")
+    assert result.returncode != 0
+    assert f"role todo_api is a member of {group}" in result.stderr
+
+
+async def test_a_migrator_need_not_be_a_superuser(database: Database, make_database: Clone) -> None:
+    """As on Neon, whose owner role may create roles but is none."""
+    fresh = await blank(make_database)
+    name, password = f"migrator_{secrets.token_hex(4)}", secrets.token_hex(16)
+    await run_sql(
+        fresh.superuser_url,
+        f"CREATE ROLE {name} LOGIN CREATEROLE PASSWORD '{password}'",
+        f"GRANT CREATE ON DATABASE {fresh.name} TO {name}",
+        f"GRANT todo_owner TO {name} WITH ADMIN OPTION",
+        f"GRANT todo_api TO {name} WITH ADMIN OPTION",
+    )
+    url = in_database(fresh.superuser_url, fresh.name, username=name, password=password)
+    try:
+        result = await alembic(Database(fresh.name, url, fresh.api_url), "upgrade", "head")
+        assert result.returncode == 0, result.stderr
+        made, expected = await catalog(fresh.superuser_url), await catalog(database.superuser_url)
+        assert {**made, "memberships": []} == {**expected, "memberships": []}
+    finally:
+        await run_sql(fresh.superuser_url, f"DROP OWNED BY {name}", f"DROP ROLE {name}")
+
+
+async def test_the_runtime_password_is_set_and_never_sent(server: dict[str, str], database: Database) -> None:
+    password = server["password"]
+    async with Wire(database.superuser_url) as wire:
+        await asyncio.to_thread(
+            migrate,
+            MigrationSettings(
+                migration_database_url=SecretStr(wire.url),
+                database_url=SecretStr(in_database(database.api_url, database.name)),
+            ),
+        )
+        assert b"ALTER ROLE todo_api PASSWORD 'SCRAM-SHA-256$" in wire.sent
+        assert password.encode() not in wire.sent
+    admin = await database.as_superuser()
+    stored = await admin.fetchval("SELECT rolpassword FROM pg_authid WHERE rolname = 'todo_api'")
+    await admin.close()
+    assert stored.startswith("SCRAM-SHA-256$")
+    await (await database.as_api()).close()
+
+
+async def test_postgres_takes_our_verifier_for_the_password(database: Database) -> None:
+    """With any characters, since Postgres prepares a password (RFC 4013) before it hashes it."""
+    role, password = f"scram_{secrets.token_hex(4)}", "pä$$'\\wörd ☃"
+    await run_sql(database.superuser_url, f"CREATE ROLE {role} LOGIN PASSWORD '{scram_verifier(password)}'")
+    try:
+        connection = await asyncpg.connect(database.superuser_url, user=role, password=password)
+        await connection.close()
+    finally:
+        await run_sql(database.superuser_url, f"DROP ROLE {role}")
