@@ -108,14 +108,11 @@ def _token(options: argparse.Namespace) -> int:
 
 
 def _migrate(_: argparse.Namespace) -> int:
-    from alembic.util import CommandError
-    from sqlalchemy.exc import SQLAlchemyError
-
-    from service.database.migrate import migrate
+    from service.database.migrate import MigrationError, migrate
 
     try:
         migrate(MigrationSettings.load())
-    except (SQLAlchemyError, CommandError, OSError, TimeoutError) as error:
+    except MigrationError as error:
         return _failed(error, 1)
     return 0
 
@@ -149,6 +146,7 @@ def _serve(options: argparse.Namespace) -> int:
         http="httptools",
         ws="none",
         server_header=False,
+        access_log=False,  # it quotes query strings, which hold what people search for
         timeout_graceful_shutdown=10,
     )
     return 0

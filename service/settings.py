@@ -66,7 +66,9 @@ class Settings(_Environment):
     auth_issuer: Annotated[str, Field(min_length=1)]
     auth_audience: Annotated[str, Field(min_length=1)]
     auth_jwks_file: FilePath
-    auth_algorithms: Annotated[tuple[Algorithm, ...], NoDecode, BeforeValidator(_comma_separated)] = ("EdDSA",)
+    auth_algorithms: Annotated[
+        tuple[Algorithm, ...], NoDecode, BeforeValidator(_comma_separated), Field(min_length=1)
+    ] = ("EdDSA",)
 
     cors_origins: Annotated[
         tuple[Annotated[str, AfterValidator(_exact_origin)], ...], NoDecode, BeforeValidator(_comma_separated)

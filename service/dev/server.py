@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from sqlalchemy import make_url
 
 from service.app import create_app
-from service.database.migrate import migrate
+from service.database.migrate import MigrationError, migrate
 from service.dev import DEV_FOLDER, DevError
 from service.dev.issuer import ISSUER, Issuer
 from service.dev.postgres import embedded
@@ -37,7 +37,7 @@ def run(port: int, *, folder: Path | None = None) -> None:
     with _listening(port) as listener, embedded(home / "postgres") as superuser_url:
         issuer = Issuer(home)
         issuer.ensure_keys()
-        migrate(MigrationSettings(migration_database_url=SecretStr(superuser_url)))
+        _migrate(superuser_url)
         runtime_url = make_url(superuser_url).set(username="todo_api", password=None)
         settings = Settings(
             database_url=SecretStr(runtime_url.render_as_string(hide_password=False)),
@@ -51,6 +51,13 @@ def run(port: int, *, folder: Path | None = None) -> None:
             create_app(settings), log_level="warning", ws="none", server_header=False, timeout_graceful_shutdown=3
         )
         _Server(config, port, _token_command(folder)).run(sockets=[listener])
+
+
+def _migrate(superuser_url: str) -> None:
+    try:
+        migrate(MigrationSettings(migration_database_url=SecretStr(superuser_url)))
+    except MigrationError as error:
+        raise DevError(f"the development database cannot be migrated: {error}. To begin anew: make clean") from None
 
 
 def _exit(number: int, _: FrameType | None) -> None:

@@ -145,8 +145,8 @@ BAD: dict[str, Callable[[Forge, jwt.PyJWK], str]] = {
     "no iat": lambda forge, key: forge(iat=None),
     "iat in the future": lambda forge, key: forge(iat=NOW + 600),
     "nbf in the future": lambda forge, key: forge(nbf=NOW + 600),
-    "a life of more than a day": lambda forge, key: forge(exp=NOW + 24 * 3600 + 60),
-    "exp before iat": lambda forge, key: forge(iat=NOW, exp=NOW - 1),
+    "a life of more than a day": lambda forge, key: forge(exp=lambda now: now + 24 * 3600 + 1),
+    "exp before iat": lambda forge, key: forge(iat=lambda now: now + 8, exp=lambda now: now + 4),
     "no sub": lambda forge, key: forge(sub=None),
     "empty sub": lambda forge, key: forge(sub=""),
     "sub no string": lambda forge, key: jwt.api_jws.encode(

@@ -1,0 +1,197 @@
+"""`todo-api dev` and `todo-api token`: the product on a fresh machine."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import jwt
+import psutil
+import pytest
+
+TODO_API = Path(sys.executable).with_name("todo-api")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def todo_api(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([TODO_API, *arguments], capture_output=True, text=True, timeout=30, check=False)
+
+
+@contextmanager
+def dev(folder: Path, port: int) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run `todo-api dev` and give it, with the curl line that it printed."""
+    process = subprocess.Popen(
+        [TODO_API, "dev", "--port", str(port), "--folder", str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        assert process.stdout
+        curl = next(line.strip() for line in process.stdout if line.strip().startswith("curl "))
+        yield process, curl
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stdout
+        process.stdout.close()
+
+
+def run(curl: str, *more: str) -> subprocess.CompletedProcess[str]:
+    line = " ".join([curl, "-w '\\n%{http_code}'", *more])
+    return subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=30, check=True, cwd="/")
+
+
+def processes_of(folder: Path) -> list[psutil.Process]:
+    """Those that mention the folder in their command line, or hold a file in it."""
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if str(folder) in " ".join(process.info["cmdline"] or []) and process.pid != os.getpid()
+    ]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path / "dev"
+    for process in processes_of(tmp_path):
+        process.kill()
+
+
+@pytest.fixture(scope="module")
+def used_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One in which the product ran before, for tests to copy."""
+    folder = tmp_path_factory.mktemp("used") / "dev"
+    with dev(folder, free_port()) as (process, curl):
+        run(curl, CREATE)
+        process.terminate()
+        process.wait(15)
+    return folder
+
+
+@pytest.fixture
+def used(folder: Path, used_folder: Path) -> Path:
+    subprocess.run(["cp", "-a", used_folder, folder], check=True)
+    return folder
+
+
+CREATE = "-d '{\"title\": \"Buy milk\"}' -H 'Content-Type: application/json'"
+
+
+def test_on_a_fresh_machine_the_printed_line_works(folder: Path) -> None:
+    with dev(folder, free_port()) as (_, curl):
+        assert run(curl).stdout == "[]\n200"
+        assert run(curl, CREATE).stdout.endswith("201")
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_it_keeps_its_tasks_and_leaves_nothing_behind(used: Path, how: signal.Signals) -> None:
+    port = free_port()
+    with dev(used, port) as (process, curl):
+        assert "Buy milk" in run(curl).stdout
+        process.send_signal(how)
+        assert process.wait(15) == 0
+    assert processes_of(used) == []
+    with socket.socket() as taken:
+        assert taken.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_a_server_that_outlived_a_killed_process_is_taken_over(used: Path) -> None:
+    with dev(used, free_port()) as (process, _):
+        process.kill()
+        process.wait()
+    assert processes_of(used) != []
+    with dev(used, free_port()) as (process, curl):
+        assert run(curl).stdout.endswith("200")
+        process.terminate()
+        process.wait(15)
+    assert processes_of(used) == []
+
+
+def test_two_of_them_run_side_by_side(used: Path, used_folder: Path) -> None:
+    with dev(used, free_port()) as (_, one), dev(used_folder, free_port()) as (process, two):
+        before = run(two).stdout
+        run(one, CREATE)
+        assert run(two).stdout == before != run(one).stdout
+        process.terminate()
+        process.wait(15)
+
+
+def one_line(result: subprocess.CompletedProcess[str]) -> str:
+    assert result.returncode != 0
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    return line
+
+
+def test_a_taken_port_gets_one_line(folder: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        line = one_line(todo_api("dev", "--port", str(port), "--folder", str(folder)))
+    assert line == f"todo-api: port {port} is taken: choose another, as in PORT={port + 1} make dev"
+
+
+def test_a_folder_in_use_gets_one_line(used: Path) -> None:
+    with dev(used, free_port()):
+        line = one_line(todo_api("dev", "--port", str(free_port()), "--folder", str(used)))
+    assert "is in use: stop the other `make dev`" in line
+
+
+@pytest.mark.parametrize("damage", ["no control file", "garbage", "not a folder", "another version", "broken keys"])
+def test_a_broken_folder_gets_one_line(used: Path, damage: str) -> None:
+    folder = used
+    data = folder / "postgres"
+    if damage == "no control file":
+        (data / "global" / "pg_control").unlink()
+    elif damage == "garbage":
+        (data / "postgresql.conf").write_text("this is = = not a setting\n")
+    elif damage == "not a folder":
+        shutil.rmtree(folder)
+        folder.write_text("")
+    elif damage == "another version":
+        (data / "PG_VERSION").write_text("9\n")
+    else:
+        (folder / "private-key.json").write_text("{")
+        assert "no token" in one_line(todo_api("token", "alice", "--folder", str(folder)))
+        return
+    line = one_line(todo_api("dev", "--port", str(free_port()), "--folder", str(folder)))
+    assert str(folder) in line
+    assert processes_of(folder) == []
+
+
+def test_a_token_is_printed_and_nothing_else(used_folder: Path) -> None:
+    folder = used_folder
+    result = todo_api("token", "alice", "--folder", str(folder))
+    assert (result.returncode, result.stderr) == (0, "")
+    (token,) = result.stdout.splitlines()
+    key = jwt.PyJWK(json.loads((folder / "jwks.json").read_text())["keys"][0])
+    claims = jwt.decode(token, key, audience="http://localhost:3000", issuer="http://localhost:3000")
+    assert claims["sub"] == "alice"
+    assert claims["exp"] - time.time() == pytest.approx(3600, abs=30)
+    assert (folder / "private-key.json").stat().st_mode & 0o777 == 0o600
+    expired = todo_api("token", "alice", "--expires-in", "-60", "--folder", str(folder)).stdout.strip()
+    with pytest.raises(jwt.ExpiredSignatureError):
+        jwt.decode(expired, key, audience="http://localhost:3000")
+    assert "no token" in one_line(todo_api("token", "o'brien", "--folder", str(folder)))
+    assert "no token" in one_line(todo_api("token", "alice", "--expires-in", "90000", "--folder", str(folder)))
+
+
+def test_there_is_no_token_outside_the_development_set_up(folder: Path) -> None:
+    line = one_line(todo_api("token", "alice", "--folder", str(folder)))
+    assert line == "todo-api: there is no development set-up here: run `make dev` first"
+    assert not folder.exists()
