@@ -10,7 +10,7 @@ compile := $(venv)/bin/uv pip compile --quiet --universal --python-version 3.11 
   --no-header --no-annotate --no-emit-index-url pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test check format lock clean
+.PHONY: help dev test cover check format lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,7 +19,10 @@ dev: $(installed) ## Run the API and an embedded Postgres on PORT (8000)
 	@exec $(venv)/bin/todo-api dev --port $(PORT)
 
 test: $(testable) ## Run the tests; ARGS="-k pattern" narrows them
-	$(venv)/bin/pytest -n auto --maxprocesses 4 --dist loadgroup --cov --cov-fail-under 95 $(ARGS)
+	$(venv)/bin/pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
+
+cover: $(testable) ## Run the tests, and fail when less than 95 % of service/ was run
+	$(MAKE) test ARGS="--cov --cov-fail-under 95 $(ARGS)"
 
 check: $(testable) ## Formatting, lint, types, imports
 	$(venv)/bin/ruff format --check .

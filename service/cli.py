@@ -120,20 +120,19 @@ def _migrate(_: argparse.Namespace) -> int:
 def _serve(options: argparse.Namespace) -> int:
     import uvicorn
 
-    from service.database.engine import create_engine
+    from service.app import create_app
     from service.database.guard import GuardError, require_no_faults
 
-    settings = Settings.load()
-
-    async def look() -> None:
-        engine = create_engine(settings.database_url, pool_size=1)
+    async def rehearse() -> None:
+        """Find here, once, what would stop each worker."""
+        engine = create_app(Settings.load()).state.engine
         try:
             await require_no_faults(engine)
         finally:
             await engine.dispose()
 
     try:
-        asyncio.run(look())
+        asyncio.run(rehearse())
     except GuardError as error:
         return _failed(error, 3)
     uvicorn.run(

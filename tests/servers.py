@@ -1,5 +1,6 @@
 """Where the tests' Postgres comes from: a URL, Docker, or the embedded one."""
 
+import asyncio
 import gc
 import os
 import tempfile
@@ -7,6 +8,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import asyncpg
 
 from service.dev.postgres import embedded
 
@@ -28,9 +31,19 @@ def postgres_server() -> Iterator[tuple[str, str]]:
             yield kind, container_url
     elif kind == "embedded":
         with tempfile.TemporaryDirectory() as folder, embedded(Path(folder) / "postgres") as embedded_url:
+            asyncio.run(_forget_durability(embedded_url))
             yield kind, embedded_url
     else:
         raise RuntimeError(f"TEST_DATABASE={kind}: write embedded, docker or url")
+
+
+async def _forget_durability(url: str) -> None:
+    """This server does not outlive the tests: nothing need reach the disk."""
+    connection = await asyncpg.connect(url)
+    for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+        await connection.execute(f"ALTER SYSTEM SET {setting} = off")
+    await connection.execute("SELECT pg_reload_conf()")
+    await connection.close()
 
 
 def _docker_answers() -> bool:

@@ -36,7 +36,7 @@ def settle(sql: str) -> None:
 
 def begin() -> None:
     """Fail fast on locks, one migration at a time, and never silently skip rows that RLS hides."""
-    context.execute("SET LOCAL lock_timeout = '5s'")
+    context.execute("SET LOCAL lock_timeout = '2s'")
     context.execute("SET LOCAL statement_timeout = '10min'")
     context.execute("SET LOCAL row_security = off")
     context.execute(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})")

@@ -1,9 +1,11 @@
 """`todo-api dev`: the whole product on a fresh machine, in one process that leaves nothing behind."""
 
+import ctypes
 import shlex
 import signal
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -19,6 +21,7 @@ from service.dev.postgres import embedded
 from service.settings import MigrationSettings, Settings
 
 _HOST = "127.0.0.1"
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 def run(port: int, *, folder: Path | None = None) -> None:
@@ -31,6 +34,7 @@ def run(port: int, *, folder: Path | None = None) -> None:
     Raises:
         DevError: when the port is taken, or the folder cannot be used.
     """
+    _adopt_orphans()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _exit)
     home = folder or DEV_FOLDER
@@ -58,6 +62,12 @@ def _migrate(superuser_url: str) -> None:
         migrate(MigrationSettings(migration_database_url=SecretStr(superuser_url)))
     except MigrationError as error:
         raise DevError(f"the development database cannot be migrated: {error}. To begin anew: make clean") from None
+
+
+def _adopt_orphans() -> None:
+    """Have Postgres become our child when pg_ctl ends, where prctl(2) can do so: then its end can be waited for."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def _exit(number: int, _: FrameType | None) -> None:

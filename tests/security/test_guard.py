@@ -19,9 +19,6 @@ from service.dev.issuer import ISSUER, Issuer
 from service.settings import Settings
 from tests.conftest import Client, Database, MakeApp, http_client, in_database, run_sql
 
-# Roles belong to the whole cluster, and some of these tests change them: no two run at once.
-pytestmark = pytest.mark.xdist_group("cluster")
-
 TODO_API = Path(sys.executable).with_name("todo-api")
 
 
@@ -128,6 +125,7 @@ async def test_a_role_that_can_become_a_dangerous_one_is_refused(database: Datab
         await run_sql(database.superuser_url, f"DROP ROLE {dangerous}")
 
 
+@pytest.mark.usefixtures("roles_to_itself")
 async def test_a_member_of_neon_superuser_is_refused(database: Database, role: tuple[str, str]) -> None:
     name, url = role
     await run_sql(database.superuser_url, "CREATE ROLE neon_superuser", f"GRANT neon_superuser TO {name}")
