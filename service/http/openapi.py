@@ -15,6 +15,13 @@ _REQUEST_ID = {
         "schema": {"type": "string"},
     }
 }
+_ACCEPT_PATCH = {
+    "Accept-Patch": {
+        "description": "RFC 5789 §3.1: the media types that PATCH takes.",
+        "required": True,
+        "schema": {"type": "string"},
+    }
+}
 _HEADERS: dict[int, dict[str, Any]] = {
     401: {
         "WWW-Authenticate": {
@@ -76,9 +83,17 @@ def _document(app: FastAPI, public: Collection[str]) -> dict[str, Any]:
     }
     document["security"] = [{"bearer": []}]
     for path, operations in document["paths"].items():
-        for operation in operations.values():
+        for method, operation in operations.items():
+            if method == "patch":
+                _also_as_merge_patch(operation)
             if path in public:
                 operation["security"] = []
             for response in operation["responses"].values():
-                response.setdefault("headers", {}).update(_REQUEST_ID)
+                response["headers"] = response.get("headers", {}) | _REQUEST_ID
     return document
+
+
+def _also_as_merge_patch(operation: dict[str, Any]) -> None:
+    content = operation["requestBody"]["content"]
+    content["application/merge-patch+json"] = content["application/json"]
+    operation["responses"]["415"]["headers"] = _ACCEPT_PATCH

@@ -15,6 +15,19 @@ from service.tasks.models import TaskCreate, TaskId, TaskRead, TaskReplace, Task
 router = APIRouter(prefix="/tasks", tags=["tasks"])
 
 
+_CREATED: dict[int | str, dict[str, Any]] = {
+    201: {
+        "headers": {
+            "Location": {
+                "description": "The path of the new task.",
+                "required": True,
+                "schema": {"type": "string", "format": "uri-reference"},
+            }
+        }
+    }
+}
+
+
 class TaskNotFound(NotFound):
     """Missing and somebody else's are one and the same."""
 
@@ -46,7 +59,7 @@ async def list_tasks(query: Annotated[ListTasks, Query()], transaction: CallersT
     operation_id="createTask",
     response_model=TaskRead,
     status_code=201,
-    responses=refusals(401, 413, 415, 422, 503),
+    responses=_CREATED | refusals(401, 413, 415, 422, 503),
 )
 async def create_task(task: TaskCreate, transaction: CallersTransaction, response: Response) -> Any:
     """Create a task."""
