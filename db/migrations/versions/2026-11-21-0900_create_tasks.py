@@ -22,7 +22,7 @@ BEGIN
     LANGUAGE sql VOLATILE PARALLEL SAFE SET search_path = ''
     BEGIN ATOMIC
       SELECT (lpad(to_hex(microseconds / 1000), 12, '0')
-              || to_hex(x'7000'::int + (microseconds % 1000) * 4096 / 1000)
+              || to_hex(x'7000'::int + mod(microseconds, 1000) * 4096 / 1000)
               || right(gen_random_uuid()::text, 17))::uuid
         FROM (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS clock (microseconds);
     END;
