@@ -13,7 +13,7 @@ from service.settings import MigrationSettings, Settings, SettingsError
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and give its exit code: 0 done, 1 failed, 2 misused, 3 refused to serve."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    _log_to_stderr()
     try:
         code: int = options.command(options)
     except SettingsError as error:
@@ -68,6 +68,10 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--workers", type=int, default=1, help="processes; default: 1")
     serve.set_defaults(command=_serve)
     return parser
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
 
 
 def _port(text: str) -> int:
@@ -155,4 +159,5 @@ def app() -> object:
     """The application with the settings of the environment: what each uvicorn worker runs."""
     from service.app import create_app
 
+    _log_to_stderr()
     return create_app(Settings.load())

@@ -6,7 +6,6 @@ from typing import Literal
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from service.database.errors import translated
 from service.database.guard import Readiness
 from service.http.openapi import refusals
 from service.http.problems import Problem
@@ -41,8 +40,7 @@ async def livez() -> Health:
 async def readyz(request: Request) -> Health:
     """Whether the database answers, and keeps users apart."""
     readiness: Readiness = request.app.state.readiness
-    with translated():
-        faults = await readiness.faults()
+    faults = await readiness.faults()
     if faults:
         for fault in faults:
             log.error("not ready: %s", fault)

@@ -10,7 +10,8 @@ from sqlalchemy import make_url
 class Wire:
     """A proxy in front of Postgres. `trips` lists each message of the client that Postgres answers.
 
-    `sent` is all that the client said after it started up.
+    `sent` is all that the client said after it started up. The message `cut_after` reaches Postgres, but its
+    answer never comes back.
 
     Simple queries are listed by their text; Parse, Bind and Execute up to a Sync as one `(prepared)`.
     Message formats: Postgres manual, "Frontend/Backend Protocol".
@@ -20,6 +21,7 @@ class Wire:
         self._target = make_url(url)
         self.trips: list[str] = []
         self.sent = bytearray()
+        self.cut_after: str | None = None
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -51,6 +53,11 @@ class Wire:
                 elif kind == b"S":
                     self.trips.append("(prepared)")
                 self.sent += body
+                if kind == b"Q" and self.trips[-1] == self.cut_after:
+                    answers.cancel()
+                    server_writer.write(kind + size + body)
+                    await server_reader.read(1)
+                    return
                 server_writer.write(kind + size + body)
         except asyncio.IncompleteReadError:
             pass

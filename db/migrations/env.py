@@ -21,6 +21,21 @@ POLICIES = Path(__file__).parents[1] / "policies"
 # A table's owner and its owner_id default need these two first; every later file is about one table.
 FOUNDATION = ("0000_roles.sql", "0010_identity.sql")
 
+# What no file says is not in force either: a policy that was renamed or made by hand.
+DROP_POLICIES = """
+DO $$
+DECLARE
+  policy record;
+BEGIN
+  FOR policy IN SELECT polname, polrelid::regclass AS relation FROM pg_policy JOIN pg_class ON pg_class.oid = polrelid
+                 WHERE relnamespace = 'app'::regnamespace
+  LOOP
+    EXECUTE format('DROP POLICY %I ON %s', policy.polname, policy.relation);
+  END LOOP;
+END
+$$;
+"""
+
 # An arbitrary number that all migrations of this product agree on.
 ADVISORY_LOCK = 7_046_913_200
 
@@ -35,19 +50,21 @@ def settle(sql: str) -> None:
 
 
 def begin() -> None:
-    """Fail fast on locks, one migration at a time, and never silently skip rows that RLS hides."""
-    context.execute("SET LOCAL lock_timeout = '2s'")
+    """One migration at a time, which fails fast on locks and never silently skips rows that RLS hides."""
     context.execute("SET LOCAL statement_timeout = '10min'")
-    context.execute("SET LOCAL row_security = off")
     context.execute(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})")
+    context.execute("SET LOCAL lock_timeout = '2s'")
+    context.execute("SET LOCAL row_security = off")
 
 
 def goes_to_head() -> bool:
     """Whether the command ends at the newest revision. `current`, `check` and `revision` end nowhere."""
     try:
-        return context.get_revision_argument() == context.get_head_revision()
+        destination = context.get_revision_argument()
     except KeyError:
         return False
+    head = context.get_head_revision()
+    return destination in (head, (head,))
 
 
 def refuse_halfway(ctx: MigrationContext, step: MigrationInfo, heads: object, run_args: object) -> None:
@@ -64,6 +81,7 @@ def migrate() -> None:
                 settle((POLICIES / name).read_text())
         context.run_migrations()
         if goes_to_head():
+            settle(DROP_POLICIES)
             for file in sorted(POLICIES.glob("*.sql")):
                 if file.name not in FOUNDATION:
                     settle(file.read_text())

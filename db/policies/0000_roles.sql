@@ -27,23 +27,27 @@ DO $$
 DECLARE
   fault text;
 BEGIN
-  SELECT pg_catalog.format('role %I is a superuser, bypasses RLS, creates roles or replicates', rolname)
+  SELECT pg_catalog.format('role %I is a superuser, bypasses RLS, creates roles or databases, or replicates', rolname)
     INTO fault
     FROM pg_catalog.pg_roles
    WHERE rolname IN ('todo_owner', 'todo_api')
-     AND (rolsuper OR rolbypassrls OR rolcreaterole OR rolreplication);
+     AND (rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication);
   IF FOUND THEN
     RAISE EXCEPTION '%', fault USING HINT = 'On Neon, create roles in SQL: those of the console bypass RLS.';
   END IF;
 
-  SELECT pg_catalog.format('role todo_api is a member of %I', granted.rolname)
+  IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'todo_owner' AND rolcanlogin) THEN
+    RAISE EXCEPTION 'role todo_owner can log in' USING HINT = 'ALTER ROLE todo_owner NOLOGIN.';
+  END IF;
+
+  SELECT pg_catalog.format('role %I is a member of %I', member.rolname, granted.rolname)
     INTO fault
     FROM pg_catalog.pg_auth_members membership
     JOIN pg_catalog.pg_roles granted ON granted.oid = membership.roleid
     JOIN pg_catalog.pg_roles member ON member.oid = membership.member
-   WHERE member.rolname = 'todo_api';
+   WHERE member.rolname IN ('todo_owner', 'todo_api');
   IF FOUND THEN
-    RAISE EXCEPTION '%', fault USING HINT = 'REVOKE that membership: todo_api is a member of nothing.';
+    RAISE EXCEPTION '%', fault USING HINT = 'REVOKE that membership: both are members of nothing.';
   END IF;
 END
 $$;

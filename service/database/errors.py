@@ -26,7 +26,8 @@ _REFUSED_VALUE = ("22", "23514")  # data exception; check violation
 class DatabaseUnavailable(Problem):
     """Problem
     └── DatabaseUnavailable  503, RFC 9110 §15.6.4
-        └── DatabaseBusy
+        ├── DatabaseBusy
+        └── OutcomeUnknown
     """
 
     status = 503
@@ -42,6 +43,13 @@ class DatabaseBusy(DatabaseUnavailable):
 
     def __init__(self) -> None:
         super().__init__("Somebody else was changing the same row. Nothing was changed; try again.")
+
+
+class OutcomeUnknown(DatabaseUnavailable):
+    code = "outcome_unknown"
+
+    def __init__(self) -> None:
+        super().__init__("The connection was lost while the change was being saved. Read it before you try again.")
 
 
 @contextmanager

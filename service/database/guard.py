@@ -8,6 +8,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.database.errors import DatabaseUnavailable
+
 # Each row is a fault: what is wrong, and the statement or step that mends it.
 _FAULTS = text(r"""
 WITH me AS (
@@ -127,13 +129,22 @@ class Readiness:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._lock = asyncio.Lock()
-        self._found: list[Fault] = []
+        self._found: list[Fault] | None = None
         self._looked_at = float("-inf")
 
     async def faults(self) -> list[Fault]:
-        """Faults as of the last second. Raises as `find_faults`."""
+        """Faults as of the last second.
+
+        Raises:
+            DatabaseUnavailable: when the database could not be looked at.
+        """
         async with self._lock:
             if time.monotonic() - self._looked_at > 1:
-                self._found = await find_faults(self._engine)
+                try:
+                    self._found = await find_faults(self._engine)
+                except (SQLAlchemyError, OSError, TimeoutError):
+                    self._found = None
                 self._looked_at = time.monotonic()
-            return self._found
+        if self._found is None:
+            raise DatabaseUnavailable
+        return self._found

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
@@ -11,11 +13,11 @@ from alembic.util import CommandError
 from pydantic import SecretStr
 from scramp import ScramMechanism
 from scramp.utils import b64enc
-from sqlalchemy import make_url, text
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.database.engine import create_migration_engine
+from service.database.engine import create_migration_engine, parsed
 from service.settings import MigrationSettings
 
 log = logging.getLogger(__name__)
@@ -24,7 +26,7 @@ _RUNTIME_ROLE = "todo_api"
 
 
 class MigrationError(Exception):
-    """The database is as it was. Its text is one line, fit to be shown."""
+    """The database refused. Its text is one line, fit to be shown, that says how the database is now."""
 
 
 def migrate(settings: MigrationSettings) -> None:
@@ -32,17 +34,33 @@ def migrate(settings: MigrationSettings) -> None:
 
     Raises:
         SettingsError: when a URL cannot be understood.
-        MigrationError: when the database refuses or is away. The migration has then changed nothing.
+        MigrationError: when the database refuses or is away.
     """
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parents[2] / "db" / "migrations"))
     config.attributes["url"] = settings.migration_database_url
-    try:
+    password = _runtime_password(settings)
+    with _explained("the database is as it was"):
         command.upgrade(config, "head")
-        if settings.database_url is not None:
-            asyncio.run(_set_password(settings.migration_database_url, settings.database_url))
+    if password:
+        with _explained("the database is migrated, but todo_api has not got its password"):
+            asyncio.run(_set_password(settings.migration_database_url, password))
+
+
+@contextmanager
+def _explained(state: str) -> Iterator[None]:
+    try:
+        yield
     except (SQLAlchemyError, asyncpg.PostgresError, CommandError, OSError, TimeoutError) as error:
-        raise MigrationError(_in_one_line(error)) from error
+        raise MigrationError(f"{_in_one_line(error)} ({state})") from error
+
+
+def _runtime_password(settings: MigrationSettings) -> str | None:
+    """The password that DATABASE_URL gives to todo_api, if it does."""
+    if settings.database_url is None:
+        return None
+    runtime = parsed(settings.database_url, "DATABASE_URL")
+    return runtime.password if runtime.username == _RUNTIME_ROLE else None
 
 
 def _in_one_line(error: BaseException) -> str:
@@ -54,10 +72,7 @@ def _in_one_line(error: BaseException) -> str:
     return " ".join(". ".join(filter(None, said)).split())
 
 
-async def _set_password(migration_url: SecretStr, runtime_url: SecretStr) -> None:
-    runtime = make_url(runtime_url.get_secret_value())
-    if runtime.username != _RUNTIME_ROLE or not runtime.password:
-        return
+async def _set_password(migration_url: SecretStr, password: str) -> None:
     engine = create_migration_engine(migration_url)
     try:
         async with engine.begin() as connection:
@@ -67,7 +82,7 @@ async def _set_password(migration_url: SecretStr, runtime_url: SecretStr) -> Non
                     "ALTER ROLE todo_api PASSWORD '...'"
                 )
             else:
-                verifier = scram_verifier(runtime.password)
+                verifier = scram_verifier(password)
                 await connection.exec_driver_sql(f"ALTER ROLE {_RUNTIME_ROLE} PASSWORD '{verifier}'")
     finally:
         await engine.dispose()

@@ -12,7 +12,7 @@ from fastapi import Depends, Request
 from sqlalchemy import Executable, Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from service.database.errors import translated
+from service.database.errors import DatabaseUnavailable, OutcomeUnknown, translated
 from service.identity.bearer import caller_of
 from service.identity.caller import Caller
 
@@ -34,6 +34,10 @@ class OneCallerConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg 
     def next_transaction_is_for(self, caller: Caller, *, read_only: bool) -> None:
         """Say who the next transaction is for. It holds for that one alone."""
         self._begin = f"BEGIN READ {'ONLY' if read_only else 'WRITE'}; {_set_local(caller)}"
+
+    def forget_caller(self) -> None:
+        """Begin nothing more until somebody says who for."""
+        self._begin = None
 
     def transaction(self, **_: object) -> "_Transaction":
         """Called by SQLAlchemy ahead of the first statement.
@@ -123,12 +127,21 @@ class Transaction:
             await self._connection.__aexit__(None, None, None)
             return
         try:
-            with translated():
-                await self._connection.commit()
+            await self._commit(self._connection)
         except BaseException:
             await self._connection.__aexit__(None, None, None)
             raise
         await self._connection.close()
+
+    async def _commit(self, connection: AsyncConnection) -> None:
+        try:
+            with translated():
+                await connection.commit()
+        except DatabaseUnavailable:
+            # Whether COMMIT arrived before the connection was lost, only Postgres knows.
+            if connection.invalidated and not self._read_only:
+                raise OutcomeUnknown from None
+            raise
 
 
 async def transaction(request: Request) -> AsyncIterator[Transaction]:

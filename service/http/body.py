@@ -36,7 +36,7 @@ class RequestBody:
         if body is None:
             return  # the client went away
         if body:
-            _check_media_type(scope["method"], headers.getlist("content-type"))
+            _check_media_type(scope["method"], headers)
             _check_json(body)
         await self.app(scope, _replay(body, receive), send)
 
@@ -70,12 +70,14 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return receive_again
 
 
-def _check_media_type(method: str, content_types: list[str]) -> None:
+def _check_media_type(method: str, headers: Headers) -> None:
+    """RFC 9110 §15.5.16: the type and the encoding of the content."""
     accepted = _MEDIA_TYPES[method]
+    content_types = headers.getlist("content-type")
     header = MimeMessage()
     header["content-type"] = content_types[0] if len(content_types) == 1 else ""
     charset = header.get_content_charset() or "utf-8"
-    if header.get_content_type() not in accepted or charset != "utf-8":
+    if header.get_content_type() not in accepted or charset != "utf-8" or "content-encoding" in headers:
         raise UnsupportedMediaType(accepted, method=method)
 
 

@@ -33,6 +33,8 @@ class ResponseHeaders:
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-Id"] = request_id
                 headers.update(_EVERYWHERE)
+            elif scope["method"] == "HEAD":
+                message = {**message, "body": b""}  # RFC 9110 §9.3.2
             await send(message)
 
         await self.app(scope, receive, with_headers)

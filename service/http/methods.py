@@ -7,7 +7,7 @@ from re import Pattern
 from fastapi.routing import iter_route_contexts
 from starlette.responses import Response
 from starlette.routing import BaseRoute
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.http.problems import MethodNotAllowed, NotFound
 
@@ -16,7 +16,7 @@ class Methods:
     """ASGI middleware: what the router would refuse is refused here, with every method of the path in Allow.
 
     Args:
-        routes: gives the application's routes; asked once, at the first request.
+        routes: gives the application's routes; asked once, at start-up.
     """
 
     def __init__(self, app: ASGIApp, *, routes: Callable[[], Iterable[BaseRoute]]) -> None:
@@ -37,6 +37,7 @@ class Methods:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
+            _ = self._paths  # at start-up, so that a route that this cannot serve is found there
             await self.app(scope, receive, send)
             return
         offered = self._offered(scope["path"])
@@ -46,21 +47,12 @@ class Methods:
         if method == "OPTIONS":
             await Response(status_code=204, headers={"Allow": ", ".join(offered)})(scope, receive, send)
         elif method == "HEAD":
-            await self.app({**scope, "method": "GET"}, receive, _without_body(send))
+            await self.app({**scope, "method": "GET"}, receive, send)
         else:
             await self.app(scope, receive, send)
 
     def _offered(self, path: str) -> list[str]:
         for pattern, offered in self._paths:
-            if pattern.match(path):
+            if pattern.fullmatch(path):
                 return offered
         raise NotFound
-
-
-def _without_body(send: Send) -> Send:
-    async def send_head(message: Message) -> None:
-        if message["type"] == "http.response.body":
-            message = {**message, "body": b""}
-        await send(message)
-
-    return send_head

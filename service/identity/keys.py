@@ -17,7 +17,7 @@ class KeySet:
 
     Args:
         keys: JWKs as a JWKS document lists them. One that is symmetric, private, without a `kid` or of an
-            unknown kind is left out with a warning: no token can then be signed with it.
+            unknown kind, or whose `kid` another has, is left out with a warning: no token can then be signed with it.
     """
 
     def __init__(self, keys: list[Any]) -> None:
@@ -25,10 +25,13 @@ class KeySet:
         for position, key in enumerate(keys):
             try:
                 usable = _usable(key)
-            except (ValueError, jwt.PyJWTError) as error:
+            except ValueError as error:
                 log.warning("key %d of the key set is left out: %s", position, error)
+                continue
+            if usable.key_id in self._keys:
+                log.warning("key %d of the key set is left out: its kid stands there twice", position)
             else:
-                self._keys[usable.key_id or ""] = usable
+                self._keys[str(usable.key_id)] = usable
 
     @classmethod
     def from_file(cls, path: Path) -> "KeySet":
@@ -58,4 +61,7 @@ def _usable(key: Any) -> jwt.PyJWK:
         raise ValueError("it is a secret, and only public keys belong here")
     if key.get("use", "sig") != "sig":
         raise ValueError("it is not for signatures")
-    return jwt.PyJWK(key)
+    try:
+        return jwt.PyJWK(key)
+    except Exception:  # whatever a parser makes of it, and without its text, which quotes the key
+        raise ValueError("it is malformed, or of an unknown kind") from None

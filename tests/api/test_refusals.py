@@ -52,7 +52,9 @@ def problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
     return body
 
 
-@pytest.mark.parametrize("path", ["/", "/nothing", "/tasks/", f"{ONE}/", f"{ONE}/x", "//tasks", "/Tasks", "/redoc"])
+@pytest.mark.parametrize(
+    "path", ["/", "/nothing", "/tasks/", f"{ONE}/", f"{ONE}/x", "//tasks", "/Tasks", "/tasks%0A", "/redoc"]
+)
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS", "TRACE"])
 async def test_an_unknown_path_is_404_for_anybody(client: Client, method: str, path: str) -> None:
     # A URL, since httpx would take // for a host.
@@ -138,6 +140,7 @@ async def test_a_body_of_64_kib_is_read(client: Client) -> None:
         {"content-type": "application/vnd.api+json"},
         {"content-type": "application/json-patch+json"},
         {"content-type": "json"},
+        {"content-type": "application/json", "content-encoding": "gzip"},
         {"content-type": "\xe9"},
         [("content-type", "application/json"), ("content-type", "text/plain")],
     ],
@@ -255,6 +258,18 @@ async def test_another_origin_may_read_nothing(client: Client, origin: str) -> N
         await client(None).options("/tasks", headers={"origin": origin, "access-control-request-method": "GET"}),
     ):
         assert "access-control-allow-origin" not in response.headers
+
+
+async def nothing(*_: object) -> Any:
+    """ASGI's receive and send, for an application that is expected to use neither."""
+
+
+async def test_a_mounted_application_stops_the_start(settings: Settings, make_app: MakeApp) -> None:
+    """Which methods its paths take is not known here, so it is refused before it answers anybody."""
+    app = make_app(settings)
+    app.mount("/other", FastAPI())
+    with pytest.raises(TypeError, match="/other is no plain route"):
+        await app({"type": "lifespan", "app": app}, nothing, nothing)
 
 
 async def test_a_failure_is_a_500_that_a_browser_can_read_and_a_log_that_quotes_nothing(

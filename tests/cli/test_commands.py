@@ -141,11 +141,21 @@ def test_a_key_file_without_a_usable_key_is_refused(
     environment: dict[str, str], main_with: Main, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "jwks.json"
-    file.write_text('{"keys": [{"kty": "oct", "kid": "a", "k": "c2VjcmV0LXNlY3JldA"}, {"kid": "b"}, 5]}')
+    secret = '"k": "c2VjcmV0LXNlY3JldA"'
+    unusable = (
+        f'{{"kty": "oct", "kid": "a", {secret}}}',
+        f'{{"kid": "b", {secret}}}',
+        f'{{"kty": "OKP", "crv": "Ed25519", "x": "AA", "kid": "c", {secret}}}',
+        '{"kty": "OKP", "crv": "Ed25519", "d": "c2VjcmV0LXNlY3JldA", "x": "AA", "kid": "d"}',
+        '{"kty": "RSA", "kid": "e", "use": "enc"}',
+        '{"kty": 5, "kid": []}',
+        "5",
+    )
+    file.write_text(f'{{"keys": [{", ".join(unusable)}]}}')
     code, stderr = main_with(environment | {"AUTH_JWKS_FILE": str(file)}, "serve", "--port", "1")
     assert code == 2
     assert stderr.splitlines()[-1].endswith("holds no usable public key")
-    assert len(caplog.messages) == 3
+    assert len(caplog.messages) == len(unusable)
     assert "c2VjcmV0" not in stderr + caplog.text
 
 
@@ -157,6 +167,12 @@ def test_migrate_says_in_a_line_what_is_wrong(environment: dict[str, str], main_
     code, stderr = main_with(away, "migrate")
     assert (code, len(stderr.splitlines())) == (1, 1)
     assert "hunter2" not in stderr
+    odd = environment | {"DATABASE_URL": "postgresql://todo_api:hunter2@localhost:port/x"}
+    code, stderr = main_with(odd, "migrate")
+    assert (code, stderr.splitlines()) == (
+        2,
+        ["todo-api: DATABASE_URL: write postgresql://ROLE:PASSWORD@HOST/DATABASE"],
+    )
     powerless = environment | {"MIGRATION_DATABASE_URL": in_database(database.api_url, database.name)}
     code, stderr = main_with(powerless, "migrate")
     assert (code, len(stderr.splitlines())) == (1, 1)

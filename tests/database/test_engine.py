@@ -11,7 +11,7 @@ from service.settings import SettingsError
 
 
 def arguments(url: str) -> tuple[Any, dict[str, Any]]:
-    return _asyncpg_arguments(SecretStr(url))
+    return _asyncpg_arguments(SecretStr(url), "DATABASE_URL")
 
 
 def test_a_neon_url_works_as_it_is_copied() -> None:

@@ -16,6 +16,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.util import CommandError
 from pydantic import SecretStr
 from sqlalchemy import Connection, MetaData
 from sqlalchemy.exc import DBAPIError
@@ -190,10 +191,11 @@ async def test_applying_policies_again_changes_nothing_but_mends(make_database: 
         again.superuser_url,
         "ALTER TABLE app.tasks NO FORCE ROW LEVEL SECURITY",
         "DROP POLICY wall ON app.tasks",
+        "CREATE POLICY forgotten ON app.tasks USING (true)",
         "GRANT ALL ON app.tasks TO todo_api, PUBLIC",
         "CREATE OR REPLACE FUNCTION app.current_user_id() RETURNS text LANGUAGE sql RETURN 'alice'::text",
     )
-    await upgrade(again)
+    await alembic(again, command.upgrade, "heads")
     assert await catalog(again.superuser_url) == before
 
 
@@ -264,6 +266,25 @@ async def test_a_role_that_could_bypass_rls_is_not_taken_over(make_database: Clo
             await upgrade(database)
     finally:
         await run_sql(database.superuser_url, f"DROP ROLE {group}")
+
+
+async def test_an_owner_that_can_log_in_is_not_taken_over(make_database: Clone) -> None:
+    database = await clone(make_database)
+    await run_sql(database.superuser_url, "ALTER ROLE todo_owner LOGIN")
+    try:
+        with pytest.raises(asyncpg.RaiseError, match="todo_owner can log in"):
+            await upgrade(database)
+    finally:
+        await run_sql(database.superuser_url, "ALTER ROLE todo_owner NOLOGIN")
+
+
+async def test_an_upgrade_stops_at_the_head_or_not_at_all(make_database: Clone) -> None:
+    base = await clone(make_database)
+    await alembic(base, command.downgrade, "base")
+    before = await catalog(base.superuser_url)
+    with pytest.raises(CommandError, match="alembic upgrade head"):
+        await alembic(base, command.upgrade, "+1")
+    assert await catalog(base.superuser_url) == before
 
 
 async def test_a_migrator_need_not_be_a_superuser(database: Database, make_database: Clone) -> None:

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from fastapi import APIRouter, FastAPI
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.database.engine import create_engine
@@ -17,6 +17,7 @@ from service.database.transaction import CallersTransaction, OneCallerConnection
 from service.http.problems import Problem
 from service.identity.caller import Caller
 from service.settings import Settings
+from service.tasks import statements
 from tests.conftest import Client, Database, MakeApp, Token, http_client, new_user
 from tests.wire import Wire
 
@@ -71,6 +72,17 @@ async def test_the_reused_connection_has_forgotten_the_user(engine: AsyncEngine,
 async def test_no_second_transaction_begins_without_saying_for_whom(engine: AsyncEngine) -> None:
     async with Transaction(engine, Caller("alice"), read_only=True) as transaction:
         await transaction.one_or_none(ASK, {})
+    async with engine.connect() as connection:
+        with pytest.raises(LookupError, match="no transaction without a caller"):
+            await connection.execute(ASK)
+
+
+async def test_a_statement_that_never_began_leaves_no_caller_behind(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:  # so that the connection is there
+        await connection.rollback()
+    with pytest.raises(StatementError):
+        async with Transaction(engine, Caller("alice"), read_only=False) as transaction:
+            await transaction.one_or_none(statements.GET, {})  # a bind parameter is missing
     async with engine.connect() as connection:
         with pytest.raises(LookupError, match="no transaction without a caller"):
             await connection.execute(ASK)
@@ -143,6 +155,23 @@ async def test_a_failed_commit_is_never_answered_201(refuses_commits: FastAPI, t
         response = await client.post("/tasks", json={"title": "fails at commit"})
         assert (response.status_code, response.json()["code"]) == (503, "database_busy")
         assert [task["title"] for task in (await client.get("/tasks")).json()] == ["commits"]
+
+
+async def test_a_commit_whose_answer_is_lost_is_not_said_to_have_changed_nothing(
+    settings: Settings, make_app: MakeApp, token_for: Token
+) -> None:
+    async with Wire(settings.database_url.get_secret_value()) as wire:
+        url = type(settings.database_url)(wire.url)
+        app = make_app(settings.model_copy(update={"database_url": url}))
+        async with http_client(app, token_for(new_user())) as client:
+            assert (await client.get("/tasks")).json() == []
+            wire.cut_after = "COMMIT"
+            written = await client.post("/tasks", json={"title": "x"})
+            read = await client.get("/tasks")
+            wire.cut_after = None
+            assert (written.status_code, written.json()["code"]) == (503, "outcome_unknown")
+            assert (read.status_code, read.json()["code"]) == (503, "database_unavailable")
+            assert len((await client.get("/tasks")).json()) == 1
 
 
 async def test_a_commit_that_rolled_back_is_an_error(engine: AsyncEngine) -> None:
