@@ -66,4 +66,4 @@ def _container() -> Iterator[str]:
     from testcontainers.community.postgres import PostgresContainer
 
     with PostgresContainer("postgres:18", driver=None) as container:
-        yield container.get_connection_url()
+        yield f"{container.get_connection_url()}?sslmode=disable"  # it is on this machine, at an address that is not
