@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
+import pytest
 
 from service.dev.postgres import embedded
 
@@ -24,9 +25,11 @@ def postgres_server() -> Iterator[tuple[str, str]]:
     kind = os.environ.get("TEST_DATABASE") or ("url" if url else "docker" if _docker_answers() else "embedded")
     if kind == "url":
         if not url:
-            raise RuntimeError("TEST_DATABASE=url: set TEST_DATABASE_URL to the URL of a superuser")
+            raise pytest.UsageError("TEST_DATABASE=url: set TEST_DATABASE_URL to the URL of a superuser")
         yield kind, url
     elif kind == "docker":
+        if not _docker_answers():
+            raise pytest.UsageError("TEST_DATABASE=docker: no Docker answers; start one, or set DOCKER_HOST")
         with _container() as container_url:
             yield kind, container_url
     elif kind == "embedded":
@@ -34,7 +37,7 @@ def postgres_server() -> Iterator[tuple[str, str]]:
             asyncio.run(_forget_durability(embedded_url))
             yield kind, embedded_url
     else:
-        raise RuntimeError(f"TEST_DATABASE={kind}: write embedded, docker or url")
+        raise pytest.UsageError(f"TEST_DATABASE={kind}: write embedded, docker or url")
 
 
 async def _forget_durability(url: str) -> None:
