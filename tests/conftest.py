@@ -72,7 +72,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     kind, url = stack.enter_context(postgres_server())
     name = f"todo_template_{secrets.token_hex(4)}"
     password = secrets.token_urlsafe()
-    asyncio.run(run_sql(url, f"CREATE DATABASE {name}"))
+    asyncio.run(run_sql(url, f"CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0"))
     stack.callback(lambda: asyncio.run(run_sql(url, f"DROP DATABASE {name} WITH (FORCE)")))
     migrate(
         MigrationSettings(

@@ -278,6 +278,17 @@ async def test_an_owner_that_can_log_in_is_not_taken_over(make_database: Clone) 
         await run_sql(database.superuser_url, "ALTER ROLE todo_owner NOLOGIN")
 
 
+async def test_a_database_of_another_encoding_is_refused(database: Database, make_database: Clone) -> None:
+    name = f"{database.name}_latin"
+    await run_sql(database.superuser_url, f"CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    latin = Database(name, in_database(database.superuser_url, name), in_database(database.api_url, name))
+    try:
+        with pytest.raises(DBAPIError, match="not in UTF8"):
+            await upgrade(latin)
+    finally:
+        await run_sql(database.superuser_url, f"DROP DATABASE {name}")
+
+
 async def test_an_upgrade_stops_at_the_head_or_not_at_all(make_database: Clone) -> None:
     base = await clone(make_database)
     await alembic(base, command.downgrade, "base")

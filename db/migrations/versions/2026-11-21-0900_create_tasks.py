@@ -8,6 +8,17 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+# In any other encoding a character may count for several, and some cannot be stored.
+UTF8_ONLY = """
+DO $$
+BEGIN
+  IF current_setting('server_encoding') <> 'UTF8' THEN
+    RAISE EXCEPTION 'the database is not in UTF8' USING HINT = 'CREATE DATABASE ... ENCODING ''UTF8''.';
+  END IF;
+END
+$$
+"""
+
 # Before Postgres 18: the layout of RFC 9562 §5.7, with microseconds in rand_a (method 3 of §6.2) so that
 # ids made in one millisecond still sort by time.
 UUIDV7 = """
@@ -51,6 +62,7 @@ TITLE_IS_VISIBLE = (
 
 
 def upgrade() -> None:
+    op.execute(UTF8_ONLY)
     op.execute(UUIDV7)
     op.execute(ADVANCE_UPDATED_AT)
     op.create_table(
