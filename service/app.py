@@ -20,7 +20,8 @@ from service.http.cors import cors
 from service.http.headers import ResponseHeaders
 from service.http.methods import Methods
 from service.http.openapi import describe
-from service.http.problems import Problems, from_fastapi
+from service.http.problems import Problems
+from service.http.validation import from_fastapi
 from service.identity.bearer import BearerTokens
 from service.identity.keys import KeySet
 from service.identity.verifier import Verifier

@@ -11,7 +11,7 @@ from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from service.database.transaction import OneCallerConnection
+from service.database.connection import OneCallerConnection
 from service.settings import SettingsError
 
 # Together below the five seconds in which a client is told that the database is away.

@@ -76,7 +76,7 @@ def test_app_user_id_is_written_in_one_place() -> None:
         for file in (ROOT / "service").rglob("*.py")
         if "SET LOCAL app.user_id" in file.read_text() or "set_config" in file.read_text()
     ]
-    assert writers == ["service/database/transaction.py"]
+    assert writers == ["service/database/connection.py"]
 
 
 def test_no_handler_commits() -> None:

@@ -12,8 +12,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.database.connection import OneCallerConnection
 from service.database.engine import create_engine
-from service.database.transaction import CallersTransaction, OneCallerConnection, Transaction
+from service.database.transaction import CallersTransaction, Transaction
 from service.http.problems import Problem
 from service.identity.caller import Caller
 from service.settings import Settings
