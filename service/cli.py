@@ -18,6 +18,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = options.command(options)
     except SettingsError as error:
         return _failed(error, 2)
+    except KeyboardInterrupt:
+        return 130
     return code
 
 
@@ -65,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1")
     serve.add_argument("--port", type=_port, default=8000, help="default: 8000")
-    serve.add_argument("--workers", type=int, default=1, help="processes; default: 1")
+    serve.add_argument("--workers", type=_workers, default=1, help="processes; default: 1")
     serve.set_defaults(command=_serve)
     return parser
 
@@ -75,10 +77,15 @@ def _log_to_stderr() -> None:
 
 
 def _port(text: str) -> int:
-    port = int(text)
-    if not 0 < port < 65536:
-        raise ValueError
-    return port
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError("write a number from 1 to 65535")
+    return int(text)
+
+
+def _workers(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 1000:
+        raise argparse.ArgumentTypeError("write a number from 1 up")
+    return int(text)
 
 
 def _failed(error: Exception, code: int) -> int:
@@ -89,14 +96,15 @@ def _failed(error: Exception, code: int) -> int:
 
 def _dev(options: argparse.Namespace) -> int:
     from service.dev import DevError
-    from service.dev.server import run
 
     try:
+        from service.dev.server import run
+
         run(options.port, folder=options.folder)
     except DevError as error:
         return _failed(error, 1)
     except KeyboardInterrupt:
-        pass
+        pass  # the usual way to end it
     return 0
 
 
@@ -118,6 +126,7 @@ def _migrate(_: argparse.Namespace) -> int:
         migrate(MigrationSettings.load())
     except MigrationError as error:
         return _failed(error, 1)
+    print("The database is at the newest migration, and db/policies/ is in force.")
     return 0
 
 

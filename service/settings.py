@@ -20,8 +20,13 @@ def _comma_separated(value: object) -> object:
 def _exact_origin(origin: str) -> str:
     """An origin as RFC 6454 §6.2 writes it, which is what a browser sends: no path, no slash at the end."""
     parts = urlsplit(origin)
-    if parts.scheme not in ("http", "https") or origin != f"{parts.scheme}://{parts.netloc}" or "*" in origin:
-        raise ValueError("write each origin as https://app.example.com: no path, no final slash, no *")
+    plain = f"{parts.scheme}://{parts.netloc}".lower()
+    usual_port = {"http": ":80", "https": ":443"}.get(parts.scheme)
+    if usual_port is None or origin != plain or "*" in origin or origin.endswith(usual_port):
+        raise ValueError(
+            "write each origin as a browser sends it, https://app.example.com: in lower case, without the usual port, "
+            "a path, a final slash or *"
+        )
     return origin
 
 
@@ -50,11 +55,21 @@ class _Environment(BaseSettings):
             raise SettingsError("\n".join(_explain(fault) for fault in error.errors())) from None
 
 
+# pydantic's type of error: what to write instead.
+_SAID = {
+    "path_not_file": "there is no such file; a relative path starts at the folder that todo-api runs in",
+    "too_short": "write one at least",
+    "string_too_short": "it is empty",
+    "int_parsing": "write a whole number",
+}
+
+
 def _explain(fault: Any) -> str:
     name = str(fault["loc"][0]).upper() if fault["loc"] else "settings"
     if fault["type"] == "missing":
         return f"{name} is not set: see .env.example for what to write"
-    return f"{name}: {fault['msg'].removeprefix('Value error, ')}"
+    said = _SAID.get(fault["type"], fault["msg"].removeprefix("Value error, "))
+    return f"{name}: {said}"
 
 
 class Settings(_Environment):

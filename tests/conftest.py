@@ -7,6 +7,7 @@ test is the isolation between tests: nothing is torn down.
 import asyncio
 import fcntl
 import secrets
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack
@@ -68,6 +69,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
     if hasattr(config, "workerinput") or config.option.collectonly:
         return
+    signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated", returncode=143))  # and stop the server below
     stack = config.stash[_OPEN] = ExitStack()
     kind, url = stack.enter_context(postgres_server())
     name = f"todo_template_{secrets.token_hex(4)}"
@@ -83,9 +85,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     config.stash[_SERVER] = {"kind": kind, "url": url, "template": name, "password": password}
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    if _OPEN in session.config.stash:
-        session.config.stash[_OPEN].close()
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _OPEN in config.stash:
+        config.stash[_OPEN].close()
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:

@@ -10,10 +10,11 @@ from pathlib import Path
 from alembic import context
 from alembic.runtime.migration import MigrationContext, MigrationInfo
 from alembic.util import CommandError
+from pydantic import SecretStr
 from sqlalchemy import Connection
 
 from service.database.engine import create_migration_engine
-from service.settings import MigrationSettings
+from service.settings import MigrationSettings, SettingsError
 from service.tasks.models import Task
 
 POLICIES = Path(__file__).parents[1] / "policies"
@@ -106,8 +107,15 @@ def migrate_on(connection: Connection) -> None:
     migrate()
 
 
+def _url_of_the_environment() -> SecretStr:
+    try:
+        return MigrationSettings.load().migration_database_url
+    except SettingsError as error:
+        raise CommandError(str(error)) from None
+
+
 async def online() -> None:
-    url = context.config.attributes.get("url") or MigrationSettings().migration_database_url
+    url = context.config.attributes.get("url") or _url_of_the_environment()
     engine = create_migration_engine(url)
     try:
         async with engine.connect() as connection:

@@ -73,3 +73,12 @@ def translated() -> Iterator[None]:
     except (OSError, TimeoutError, PoolTimeout, DisconnectionError) as error:
         log.warning("database unavailable: %s", type(error).__name__)
         raise DatabaseUnavailable from None
+
+
+def in_one_line(error: BaseException) -> str:
+    """What the server or the network said, without the statement that it said it of: fit for an operator."""
+    driver = getattr(error, "orig", None) or error
+    if driver.__cause__ is not None:
+        driver = driver.__cause__
+    said = [getattr(driver, "message", None) or str(driver) or type(driver).__name__, getattr(driver, "hint", None)]
+    return " ".join(". ".join(filter(None, said)).split())

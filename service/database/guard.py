@@ -1,6 +1,7 @@
 """Refuses to serve with a role or a schema that would let row-level security be passed by."""
 
 import asyncio
+import logging
 import time
 from dataclasses import dataclass
 
@@ -8,9 +9,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.database.errors import DatabaseUnavailable
+from service.database.errors import DatabaseUnavailable, in_one_line
 
-# Each row is a fault: what is wrong, and the statement or step that mends it.
+log = logging.getLogger(__name__)
+
+# Each row is a fault: whether it is the role's, what is wrong, and the statement or step that mends it.
 _FAULTS = text(r"""
 WITH me AS (
   SELECT oid, rolname, rolsuper, rolbypassrls, rolcreaterole, rolreplication
@@ -30,19 +33,23 @@ tables AS (
     FROM pg_catalog.pg_class
    WHERE relnamespace = to_regnamespace('app') AND relkind IN ('r', 'p', 'f', 'm')
 )
-SELECT format('role %I is a superuser', rolname), format('ALTER ROLE %I NOSUPERUSER', rolname)
+SELECT true, format('role %I is a superuser', rolname),
+       format('ALTER ROLE %I NOSUPERUSER', rolname)
   FROM me WHERE rolsuper
 UNION ALL
-SELECT format('role %I bypasses RLS', rolname), format('ALTER ROLE %I NOBYPASSRLS', rolname)
+SELECT true, format('role %I bypasses RLS', rolname),
+       format('ALTER ROLE %I NOBYPASSRLS', rolname)
   FROM me WHERE rolbypassrls
 UNION ALL
-SELECT format('role %I may create roles, and so become another', rolname), format('ALTER ROLE %I NOCREATEROLE', rolname)
+SELECT true, format('role %I may create roles, and so become another', rolname),
+       format('ALTER ROLE %I NOCREATEROLE', rolname)
   FROM me WHERE rolcreaterole
 UNION ALL
-SELECT format('role %I may replicate, which shows every row', rolname), format('ALTER ROLE %I NOREPLICATION', rolname)
+SELECT true, format('role %I may replicate, which shows every row', rolname),
+       format('ALTER ROLE %I NOREPLICATION', rolname)
   FROM me WHERE rolreplication
 UNION ALL
-SELECT format('role %I is a member of %I, which RLS does not bind', me.rolname, other.rolname),
+SELECT true, format('role %I is a member of %I, which RLS does not bind', me.rolname, other.rolname),
        format('REVOKE %I FROM %I', other.rolname, me.rolname)
   FROM me, pg_catalog.pg_roles other
  WHERE other.oid <> me.oid AND NOT me.rolsuper
@@ -50,25 +57,27 @@ SELECT format('role %I is a member of %I, which RLS does not bind', me.rolname, 
         OR other.rolname IN ('neon_superuser', 'pg_read_all_data', 'pg_write_all_data'))
    AND pg_has_role(me.oid, other.oid, 'MEMBER')
 UNION ALL
-SELECT format('role %I owns %s', me.rolname, owned.what), 'serve as todo_api, which owns nothing'
+SELECT true, format('role %I owns %s', me.rolname, owned.what), 'serve as todo_api, which owns nothing'
   FROM me JOIN owned ON owned.owner = me.oid
 UNION ALL
-SELECT format('role %I can become %I, the owner of %s', me.rolname, pg_get_userbyid(owned.owner), min(owned.what)),
+SELECT true,
+       format('role %I can become %I, the owner of %s', me.rolname, pg_get_userbyid(owned.owner), min(owned.what)),
        format('REVOKE %I FROM %I', pg_get_userbyid(owned.owner), me.rolname)
   FROM me JOIN owned ON owned.owner <> me.oid AND NOT me.rolsuper AND pg_has_role(me.oid, owned.owner, 'MEMBER')
  GROUP BY me.rolname, owned.owner
 UNION ALL
-SELECT 'table app.tasks does not exist', 'todo-api migrate'
+SELECT false, 'table app.tasks does not exist', 'todo-api migrate'
  WHERE NOT EXISTS (SELECT FROM tables WHERE relname = 'tasks')
 UNION ALL
-SELECT format('table %s has no row-level security', name), format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', name)
+SELECT false, format('table %s has no row-level security', name),
+       format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', name)
   FROM tables WHERE NOT relrowsecurity
 UNION ALL
-SELECT format('table %s does not force row-level security', name),
+SELECT false, format('table %s does not force row-level security', name),
        format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', name)
   FROM tables WHERE NOT relforcerowsecurity
 UNION ALL
-SELECT format('table %s lacks its wall', name), 'todo-api migrate, which applies db/policies/ again'
+SELECT false, format('table %s lacks its wall', name), 'todo-api migrate, which applies db/policies/ again'
   FROM tables
  WHERE NOT EXISTS (
    SELECT FROM pg_catalog.pg_policy
@@ -104,23 +113,29 @@ async def require_no_faults(engine: AsyncEngine) -> None:
     try:
         faults = await find_faults(engine)
     except (SQLAlchemyError, OSError, TimeoutError) as error:
-        cause = getattr(error, "orig", None) or error
         raise GuardError(
-            f"the database cannot be looked at ({type(cause).__name__}). Mend: start it, or correct DATABASE_URL"
+            f"the database cannot be looked at: {in_one_line(error)}. Mend: start it, or correct DATABASE_URL"
         ) from None
     if faults:
         raise GuardError("\n".join(map(str, faults)))
 
 
 async def find_faults(engine: AsyncEngine) -> list[Fault]:
-    """Look at the connected role and at schema `app`, in one statement outside any transaction.
+    """Look at the connected role and at schema `app`, outside any transaction.
 
     Raises:
         sqlalchemy.exc.SQLAlchemyError, OSError, TimeoutError: when the database cannot be looked at.
     """
     async with engine.connect() as connection:
         connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
-        return [Fault(what, mend) for what, mend in await connection.execute(_FAULTS, {"wall": _WALL})]
+        role = await connection.scalar(text("SELECT current_user"))
+        faults = await connection.execute(_FAULTS, {"wall": _WALL})
+    # Any other role may be right as it is, an administrator's for example, and only wrong here.
+    mend_role = role == "todo_api"
+    return [
+        Fault(what, mend if mend_role or not of_role else "serve as todo_api: put its URL into DATABASE_URL")
+        for of_role, what, mend in faults
+    ]
 
 
 class Readiness:
@@ -142,9 +157,10 @@ class Readiness:
             if time.monotonic() - self._looked_at > 1:
                 try:
                     self._found = await find_faults(self._engine)
-                except (SQLAlchemyError, OSError, TimeoutError):
+                except (SQLAlchemyError, OSError, TimeoutError) as error:
+                    log.warning("not ready: the database cannot be looked at: %s", in_one_line(error))
                     self._found = None
                 self._looked_at = time.monotonic()
         if self._found is None:
-            raise DatabaseUnavailable
+            raise DatabaseUnavailable("The database cannot be reached.")
         return self._found

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.database.engine import create_migration_engine, parsed
+from service.database.errors import in_one_line
 from service.settings import MigrationSettings
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ def _explained(state: str) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, asyncpg.PostgresError, CommandError, OSError, TimeoutError) as error:
-        raise MigrationError(f"{_in_one_line(error)} ({state})") from error
+        raise MigrationError(f"{in_one_line(error)} ({state})") from error
 
 
 def _runtime_password(settings: MigrationSettings) -> str | None:
@@ -61,15 +62,6 @@ def _runtime_password(settings: MigrationSettings) -> str | None:
         return None
     runtime = parsed(settings.database_url, "DATABASE_URL")
     return runtime.password if runtime.username == _RUNTIME_ROLE else None
-
-
-def _in_one_line(error: BaseException) -> str:
-    """What the server said, without the statement that it said it of."""
-    driver = getattr(error, "orig", None) or error
-    if driver.__cause__ is not None:
-        driver = driver.__cause__
-    said = [getattr(driver, "message", None) or str(driver) or type(driver).__name__, getattr(driver, "hint", None)]
-    return " ".join(". ".join(filter(None, said)).split())
 
 
 async def _set_password(migration_url: SecretStr, password: str) -> None:

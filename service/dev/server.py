@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
+import psutil
 import uvicorn
 from pydantic import SecretStr
 from sqlalchemy import make_url
@@ -35,13 +36,21 @@ def run(port: int, *, folder: Path | None = None) -> None:
         DevError: when the port is taken, or the folder cannot be used.
     """
     _adopt_orphans()
+    try:
+        _run(port, folder)
+    finally:
+        for left_over in psutil.Process().children(recursive=True):
+            left_over.kill()  # what a signal during the start left, an initdb say
+
+
+def _run(port: int, folder: Path | None) -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _exit)
     home = folder or DEV_FOLDER
     with _listening(port) as listener, embedded(home / "postgres") as superuser_url:
         issuer = Issuer(home)
         issuer.ensure_keys()
-        _migrate(superuser_url)
+        _migrate(superuser_url, home)
         runtime_url = make_url(superuser_url).set(username="todo_api", password=None)
         settings = Settings(
             database_url=SecretStr(runtime_url.render_as_string(hide_password=False)),
@@ -57,11 +66,13 @@ def run(port: int, *, folder: Path | None = None) -> None:
         _Server(config, port, _token_command(folder)).run(sockets=[listener])
 
 
-def _migrate(superuser_url: str) -> None:
+def _migrate(superuser_url: str, folder: Path) -> None:
     try:
         migrate(MigrationSettings(migration_database_url=SecretStr(superuser_url)))
     except MigrationError as error:
-        raise DevError(f"the development database cannot be migrated: {error}. To begin anew: make clean") from None
+        raise DevError(
+            f"the development database cannot be migrated: {error}. To begin anew: rm -rf {folder}"
+        ) from None
 
 
 def _adopt_orphans() -> None:

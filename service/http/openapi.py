@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from service.http.problems import InvalidRequestDetails, ProblemDetails, title_of
+from service.http.problems import InvalidRequestDetails, Problem, ProblemDetails, title_of
 
 _REQUEST_ID = {
     "X-Request-Id": {
@@ -78,6 +78,10 @@ def _document(app: FastAPI, public: Collection[str]) -> dict[str, Any]:
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(schema.pop("$defs", {}))
         schemas[schema["title"]] = schema
+    for name in ("Problem", "InvalidRequest"):
+        schemas[name]["properties"]["code"]["description"] = (
+            f"Stable, for programs. One of: {', '.join(_codes(Problem))}."
+        )
     document["components"]["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "A token of Better Auth."}
     }
@@ -91,6 +95,14 @@ def _document(app: FastAPI, public: Collection[str]) -> dict[str, Any]:
             for response in operation["responses"].values():
                 response["headers"] = response.get("headers", {}) | _REQUEST_ID
     return document
+
+
+def _codes(kind: type[Problem]) -> list[str]:
+    """The codes of every kind of problem that there is."""
+    codes = {getattr(kind, "code", "")}
+    for narrower in kind.__subclasses__():
+        codes.update(_codes(narrower))
+    return sorted(codes - {""})
 
 
 def _also_as_merge_patch(operation: dict[str, Any]) -> None:

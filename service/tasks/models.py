@@ -96,8 +96,6 @@ Description = Annotated[
 class TaskRead(BaseModel):
     """A task."""
 
-    model_config = ConfigDict(title="Task")
-
     id: UUID
     title: Title
     description: Description | None
@@ -122,7 +120,8 @@ class _TaskBody(BaseModel):
 
 
 class TaskReplace(_TaskBody):
-    """A whole task. What is left out goes back to its default."""
+    """A whole task. What is left out goes back to its default. What the database sets (id, created_at, updated_at
+    and whose it is) may be sent along, as it was read, and is ignored."""
 
     title: Title
     description: Description | None = None
@@ -130,11 +129,12 @@ class TaskReplace(_TaskBody):
 
 
 class TaskCreate(TaskReplace):
-    """A new task."""
+    """A new task. What the database sets may be sent along, and is ignored."""
 
 
 class TaskUpdate(_TaskBody):
-    """Changes to a task (RFC 7396): what is left out stays as it is."""
+    """Changes to a task (RFC 7396): what is left out stays as it is. What the database sets may be sent along, and is
+    ignored."""
 
     model_config = ConfigDict(json_schema_extra=_without_defaults)
 

@@ -76,6 +76,12 @@ def test_requests_are_closed_and_responses_complete(document: dict[str, Any]) ->
     assert schemas["TaskRead"]["properties"]["created_at"]["format"] == "date-time"
 
 
+def test_every_code_of_a_problem_is_told(document: dict[str, Any]) -> None:
+    told = document["components"]["schemas"]["Problem"]["properties"]["code"]["description"]
+    for code in ("token_missing", "token_expired", "task_not_found", "database_unavailable", "outcome_unknown"):
+        assert code in told
+
+
 def test_everything_but_health_needs_a_bearer_token(document: dict[str, Any]) -> None:
     assert document["security"] == [{"bearer": []}]
     assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"

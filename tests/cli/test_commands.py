@@ -114,6 +114,8 @@ def test_migrate_can_be_repeated(environment: dict[str, str]) -> None:
         ({"CORS_ORIGINS": "*"}, "CORS_ORIGINS: "),
         ({"CORS_ORIGINS": "https://a.example/"}, "CORS_ORIGINS: "),
         ({"CORS_ORIGINS": "a.example"}, "CORS_ORIGINS: "),
+        ({"CORS_ORIGINS": "https://A.example"}, "CORS_ORIGINS: "),
+        ({"CORS_ORIGINS": "https://a.example:443"}, "CORS_ORIGINS: "),
         ({"DATABASE_POOL_SIZE": "0"}, "DATABASE_POOL_SIZE: "),
         ({"DATABASE_URL": "mysql://root:hunter2@localhost/x"}, "DATABASE_URL: "),
         ({"DATABASE_URL": "postgresql://todo_api:hunter2@localhost:port/x"}, "DATABASE_URL: "),
@@ -181,5 +183,7 @@ def test_migrate_says_in_a_line_what_is_wrong(environment: dict[str, str], main_
 
 def test_help_explains_every_command() -> None:
     text = run({}, "--help").stdout
+    assert "write a number from 1 to 65535" in run({}, "serve", "--port", "x").stderr
+    assert "write a number from 1 up" in run({}, "serve", "--workers", "0").stderr
     for command in ("dev", "token", "migrate", "serve"):
         assert f"    {command} " in text
