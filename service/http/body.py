@@ -86,7 +86,9 @@ def _check_json(body: bytes) -> None:
     try:
         json.loads(body.decode("utf-8"), object_pairs_hook=_names_once, parse_constant=_no_constant)
     except (ValueError, RecursionError):
-        error = FieldError(pointer="", code="malformed_json", detail="This is not JSON as RFC 8259 has it.")
+        error = FieldError(
+            pointer="", code="malformed_json", detail="This is not JSON as RFC 8259 has it, with each name once."
+        )
         raise InvalidRequest("The body is not valid JSON in UTF-8.", [error]) from None
 
 

@@ -39,6 +39,8 @@ def title_of(status: int) -> str:
 class FieldError(BaseModel):
     """What is wrong with one value of a request."""
 
+    model_config = ConfigDict(frozen=True)
+
     pointer: str = Field(
         description="RFC 6901 pointer into the body; /query/NAME or /path/NAME for a parameter.",
         examples=["/title"],
@@ -125,7 +127,7 @@ class UnsupportedMediaType(Problem):
     code = "unsupported_media_type"
 
     def __init__(self, accepted: Sequence[str], *, method: str) -> None:
-        super().__init__(f"Send the body as {' or '.join(accepted)}.")
+        super().__init__(f"Send the body as {' or '.join(accepted)}, in UTF-8 and not compressed.")
         if method == "PATCH":
             self.headers = {"Accept-Patch": ", ".join(accepted)}  # RFC 5789 §3.1
 
@@ -140,7 +142,7 @@ class InvalidRequest(Problem):
 
     def __init__(self, detail: str, errors: Iterable[FieldError] = ()) -> None:
         super().__init__(detail)
-        self.errors = list(errors)[:_MOST_ERRORS]
+        self.errors = list(dict.fromkeys(errors))[:_MOST_ERRORS]  # many unknown members are one error
 
     def body(self, request_id: str) -> dict[str, Any]:
         return super().body(request_id) | {"errors": [error.model_dump() for error in self.errors]}

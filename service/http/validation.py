@@ -23,7 +23,7 @@ _INVALID = "The request is not valid; errors says where."
 _PYDANTICS_OWN = frozenset(get_args(ErrorType))
 _FIELD_ERRORS = {
     "missing": ("required", "This is required."),
-    "extra_forbidden": ("unknown", "There is a member or parameter here that this operation does not know."),
+    "extra_forbidden": ("unknown", "There is a {kind} here that this operation does not know."),
     "string_type": ("wrong_type", "A string is expected."),
     "string_unicode": ("not_unicode", "A lone surrogate is not text."),
     "string_too_short": ("too_short", "At least {min_length} character."),
@@ -52,4 +52,5 @@ def _field_error(error: Any) -> FieldError:
         path = path[:-1]  # its name is the client's own input
     steps = path if place == "body" else [place, *path]
     pointer = "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in steps)
-    return FieldError(pointer=pointer, code=code, detail=detail.format_map(error.get("ctx", {})))
+    words = {"kind": "member" if place == "body" else "parameter"} | error.get("ctx", {})
+    return FieldError(pointer=pointer, code=code, detail=detail.format_map(words))

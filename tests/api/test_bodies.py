@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from service.http.problems import FieldError, InvalidRequest
 from tests.conftest import Client
 
 JSON = {"content-type": "application/json"}
@@ -127,9 +128,14 @@ async def test_a_lone_surrogate_is_refused(client: Client, member: str) -> None:
     assert errors_of(response) == [(f"/{member}", "not_unicode")]
 
 
-async def test_at_most_twenty_errors_are_told(client: Client) -> None:
+async def test_many_unknown_members_are_one_error(client: Client) -> None:
     body = json.dumps({f"m{number}": 1 for number in range(5000)}).encode()
-    assert len(errors_of(await send(client(), "POST", body))) == 20
+    assert errors_of(await send(client(), "PATCH", body)) == [("", "unknown")]
+
+
+def test_at_most_twenty_errors_are_told() -> None:
+    errors = [FieldError(pointer=f"/{number}", code="unknown", detail="x") for number in range(30)]
+    assert InvalidRequest("x", errors).errors == errors[:20]
 
 
 @pytest.mark.parametrize(
