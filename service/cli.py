@@ -103,7 +103,7 @@ def _dev(options: argparse.Namespace) -> int:
         run(options.port, folder=options.folder)
     except DevError as error:
         return _failed(error, 1)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         pass  # the usual way to end it
     return 0
 

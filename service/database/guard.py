@@ -15,9 +15,10 @@ log = logging.getLogger(__name__)
 
 # Each row is a fault: whether it is the role's, what is wrong, and the statement or step that mends it.
 _FAULTS = text(r"""
+-- The role, and what it was before a SET ROLE, which SET ROLE NONE undoes.
 WITH me AS (
   SELECT oid, rolname, rolsuper, rolbypassrls, rolcreaterole, rolreplication
-    FROM pg_catalog.pg_roles WHERE rolname = current_user
+    FROM pg_catalog.pg_roles WHERE rolname IN (current_user, session_user)
 ),
 owned (what, owner) AS (
   SELECT 'schema app', nspowner FROM pg_catalog.pg_namespace WHERE nspname = 'app'
@@ -49,13 +50,11 @@ SELECT true, format('role %I may replicate, which shows every row', rolname),
        format('ALTER ROLE %I NOREPLICATION', rolname)
   FROM me WHERE rolreplication
 UNION ALL
-SELECT true, format('role %I is a member of %I, which RLS does not bind', me.rolname, other.rolname),
+SELECT true, format('role %I is a member of %I', me.rolname, other.rolname),
        format('REVOKE %I FROM %I', other.rolname, me.rolname)
   FROM me, pg_catalog.pg_roles other
- WHERE other.oid <> me.oid AND NOT me.rolsuper
-   AND (other.rolsuper OR other.rolbypassrls
-        OR other.rolname IN ('neon_superuser', 'pg_read_all_data', 'pg_write_all_data'))
-   AND pg_has_role(me.oid, other.oid, 'MEMBER')
+ WHERE other.oid <> me.oid AND other.rolname <> 'todo_api' AND NOT me.rolsuper
+   AND other.oid NOT IN (SELECT owner FROM owned) AND pg_has_role(me.oid, other.oid, 'MEMBER')
 UNION ALL
 SELECT true, format('role %I owns %s', me.rolname, owned.what), 'serve as todo_api, which owns nothing'
   FROM me JOIN owned ON owned.owner = me.oid
@@ -112,7 +111,7 @@ async def require_no_faults(engine: AsyncEngine) -> None:
     """
     try:
         faults = await find_faults(engine)
-    except (SQLAlchemyError, OSError, TimeoutError) as error:
+    except (SQLAlchemyError, OSError, TimeoutError, ValueError) as error:
         raise GuardError(
             f"the database cannot be looked at: {in_one_line(error)}. Mend: start it, or correct DATABASE_URL"
         ) from None

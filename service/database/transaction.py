@@ -5,6 +5,7 @@ See docs/decisions/0001-one-transaction-per-request.md.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Annotated, Any, Self
 
 from fastapi import Depends, Request
@@ -60,8 +61,10 @@ class Transaction:
         if self._connection is None:
             return
         if raised is not None:
-            # Rolls back, and sees to it that this ends even when the request is cancelled meanwhile.
-            await self._connection.__aexit__(None, None, None)
+            # Rolls back, and sees to it that this ends even when the request is cancelled meanwhile. A connection
+            # that is lost by now has rolled back too: what was raised stands.
+            with suppress(Exception):
+                await self._connection.__aexit__(None, None, None)
             return
         try:
             await self._commit(self._connection)

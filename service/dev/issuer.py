@@ -4,6 +4,7 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -16,6 +17,14 @@ ISSUER = "http://localhost:3000"
 _KID = "development"
 _LONGEST_LIFE = 24 * 3600
 _LEEWAY = 10  # for which the API takes a token that has just expired
+
+
+def _write(file: Path, document: dict[str, Any]) -> None:
+    """For the eyes of this user alone, and whole or not at all."""
+    half = file.with_suffix(".half")
+    with os.fdopen(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as written:
+        json.dump(document, written)
+    half.replace(file)
 
 
 class Issuer:
@@ -31,16 +40,21 @@ class Issuer:
         self.jwks_file = folder / "jwks.json"
 
     def ensure_keys(self) -> None:
-        """Make the key pair, unless it is there."""
+        """Make the key pair, unless it is there.
+
+        Raises:
+            DevError: when it cannot be written.
+        """
         if self._private_key.exists() and self.jwks_file.exists():
             return
         private = Ed25519PrivateKey.generate()
         names = {"kid": _KID, "alg": "EdDSA", "use": "sig"}
         public_key = OKPAlgorithm.to_jwk(private.public_key(), as_dict=True) | names
-        self.jwks_file.write_text(json.dumps({"keys": [public_key]}))
-        descriptor = os.open(self._private_key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(OKPAlgorithm.to_jwk(private, as_dict=True) | names, file)
+        try:
+            _write(self._private_key, OKPAlgorithm.to_jwk(private, as_dict=True) | names)
+            _write(self.jwks_file, {"keys": [public_key]})
+        except OSError as error:
+            raise DevError(f"no keys can be written: {error}") from None
 
     def token(self, user_id: str, *, expires_in: int) -> str:
         """A token for this user, which expires in so many seconds (a negative number: has expired).
@@ -56,7 +70,7 @@ class Issuer:
             key = jwt.PyJWK(json.loads(self._private_key.read_text()))
         except FileNotFoundError:
             raise DevError("there is no development set-up here: run `make dev` first") from None
-        except (ValueError, jwt.PyJWTError) as error:
+        except (OSError, ValueError, TypeError, AttributeError, jwt.PyJWTError) as error:
             raise DevError(f"no token: {error}") from None
         now = int(time.time())
         claims = {

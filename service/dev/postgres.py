@@ -3,6 +3,7 @@
 import fcntl
 import logging
 import os
+import shlex
 import shutil
 import subprocess
 import warnings
@@ -49,7 +50,11 @@ def embedded(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    with (folder.parent / f"{folder.name}.lock").open("w") as file:
+    try:
+        lock = (folder.parent / f"{folder.name}.lock").open("w")
+    except OSError as error:
+        raise DevError(f"{folder.parent} cannot be used: {error.strerror}") from None
+    with lock as file:
         try:
             # Let go of by the kernel, however this process ends.
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -72,7 +77,7 @@ def _start(folder: Path) -> str:
     except (subprocess.SubprocessError, OSError, AssertionError, ValueError, RuntimeError):
         raise DevError(
             f"Postgres cannot start on {folder} (its log: {folder / 'log'}). "
-            f"To begin anew, without the tasks in it: rm -rf {folder.parent}"
+            f"To begin anew, without the tasks in it: rm -rf {shlex.quote(str(folder.parent))}"
         ) from None
 
 

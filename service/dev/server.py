@@ -52,8 +52,9 @@ def _run(port: int, folder: Path | None) -> None:
         issuer.ensure_keys()
         _migrate(superuser_url, home)
         runtime_url = make_url(superuser_url).set(username="todo_api", password=None)
-        settings = Settings(
+        settings = Settings(  # every one of them, so that none is taken from the environment
             database_url=SecretStr(runtime_url.render_as_string(hide_password=False)),
+            database_pool_size=10,
             auth_issuer=ISSUER,
             auth_audience=ISSUER,
             auth_jwks_file=issuer.jwks_file,
@@ -68,7 +69,7 @@ def _run(port: int, folder: Path | None) -> None:
 
 def _migrate(superuser_url: str, folder: Path) -> None:
     try:
-        migrate(MigrationSettings(migration_database_url=SecretStr(superuser_url)))
+        migrate(MigrationSettings(migration_database_url=SecretStr(superuser_url), database_url=None))
     except MigrationError as error:
         raise DevError(
             f"the development database cannot be migrated: {error}. To begin anew: rm -rf {folder}"
@@ -90,6 +91,7 @@ def _listening(port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((_HOST, port))
+        listener.listen()
     except OSError:
         listener.close()
         raise DevError(f"port {port} is taken: choose another, as in PORT={port + 1} make dev") from None

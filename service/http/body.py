@@ -1,6 +1,7 @@
 """Request bodies: how large, of which type, and what JSON is (RFC 8259)."""
 
 import json
+from collections.abc import Sequence
 from email.message import Message as MimeMessage
 from typing import Any, NoReturn
 
@@ -74,11 +75,19 @@ def _check_media_type(method: str, headers: Headers) -> None:
     """RFC 9110 §15.5.16: the type and the encoding of the content."""
     accepted = _MEDIA_TYPES[method]
     content_types = headers.getlist("content-type")
-    header = MimeMessage()
-    header["content-type"] = content_types[0] if len(content_types) == 1 else ""
-    charset = header.get_content_charset() or "utf-8"
-    if header.get_content_type() not in accepted or charset != "utf-8" or "content-encoding" in headers:
+    readable = len(content_types) == 1 and _is_json(content_types[0], accepted)
+    if not readable or "content-encoding" in headers:
         raise UnsupportedMediaType(accepted, method=method)
+
+
+def _is_json(content_type: str, accepted: Sequence[str]) -> bool:
+    header = MimeMessage()
+    header["content-type"] = content_type
+    try:
+        charset = header.get_param("charset", "utf-8")
+    except ValueError:  # RFC 2231 has more forms of a parameter than the parser can bear
+        return False
+    return header.get_content_type() in accepted and isinstance(charset, str) and charset.lower() == "utf-8"
 
 
 def _check_json(body: bytes) -> None:
@@ -86,10 +95,15 @@ def _check_json(body: bytes) -> None:
     try:
         json.loads(body.decode("utf-8"), object_pairs_hook=_names_once, parse_constant=_no_constant)
     except (ValueError, RecursionError):
-        error = FieldError(
-            pointer="", code="malformed_json", detail="This is not JSON as RFC 8259 has it, with each name once."
-        )
-        raise InvalidRequest("The body is not valid JSON in UTF-8.", [error]) from None
+        raise malformed_json() from None
+
+
+def malformed_json() -> InvalidRequest:
+    """The 422 for a body that is no JSON, or more of it than can be read."""
+    error = FieldError(
+        pointer="", code="malformed_json", detail="This is not JSON as RFC 8259 has it, with each name once."
+    )
+    return InvalidRequest("The body is not valid JSON in UTF-8.", [error])
 
 
 def _names_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """GET /docs: Swagger UI, served from here and from nowhere else."""
 
+from functools import cache
 from pathlib import Path
 
 import fastapi_offline
 from fastapi import APIRouter
 from fastapi.openapi.docs import get_swagger_ui_html
-from starlette.responses import FileResponse, HTMLResponse
+from starlette.responses import HTMLResponse, Response
 
 _ASSETS = Path(fastapi_offline.__file__).parent / "static"
 
@@ -24,16 +25,22 @@ async def docs() -> HTMLResponse:
     )
 
 
+@cache
+def _asset(name: str, media_type: str) -> Response:
+    """Read once. A FileResponse would answer a Range, and refuse one in its own words."""
+    return Response((_ASSETS / name).read_bytes(), media_type=media_type)
+
+
 @router.get("/swagger-ui-bundle.js")
-async def script() -> FileResponse:
-    return FileResponse(_ASSETS / "swagger-ui-bundle.js")
+async def script() -> Response:
+    return _asset("swagger-ui-bundle.js", "text/javascript")
 
 
 @router.get("/swagger-ui.css")
-async def style() -> FileResponse:
-    return FileResponse(_ASSETS / "swagger-ui.css")
+async def style() -> Response:
+    return _asset("swagger-ui.css", "text/css")
 
 
 @router.get("/favicon.png")
-async def icon() -> FileResponse:
-    return FileResponse(_ASSETS / "favicon.png")
+async def icon() -> Response:
+    return _asset("favicon.png", "image/png")

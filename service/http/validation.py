@@ -4,9 +4,11 @@ from typing import Any, get_args
 
 from fastapi.exceptions import RequestValidationError
 from pydantic_core.core_schema import ErrorType
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from service.http.body import malformed_json
 from service.http.problems import FieldError, InvalidRequest, problem_response
 
 
@@ -14,6 +16,9 @@ async def from_fastapi(request: Request, error: Exception) -> Response:
     """FastAPI's exception handler for what FastAPI itself raises. Whatever it is not meant to raise is a 500."""
     if isinstance(error, RequestValidationError):
         return problem_response(request.scope, InvalidRequest(_INVALID, map(_field_error, error.errors())))
+    if isinstance(error, HTTPException) and error.status_code == 400:
+        # FastAPI reads the JSON again, deeper in the stack, where a nesting may be too deep that was not before.
+        return problem_response(request.scope, malformed_json())
     raise error
 
 

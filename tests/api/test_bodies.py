@@ -110,6 +110,13 @@ async def test_what_is_not_json_is_refused(client: Client, method: str, content:
     assert errors_of(await send(client(), method, content)) == [("", "malformed_json")]
 
 
+async def test_no_depth_of_nesting_is_a_failure(client: Client) -> None:
+    alice = client()
+    for depth in range(800, 1000, 3):
+        content = b'{"title": "x", "id": ' + b"[" * depth + b"]" * depth + b"}"
+        assert (await send(alice, "POST", content)).status_code in (201, 422)
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
 @pytest.mark.parametrize("content", [b"null", b"[]", b"5", b'"x"', b"true", b'[{"title": "x"}]', b"1e400"])
 async def test_a_body_is_an_object(client: Client, method: str, content: bytes) -> None:

@@ -50,8 +50,9 @@ DANGERS = {
     "replication": ("ALTER ROLE {role} REPLICATION", "may replicate, which shows every row"),
     "owner of the table": ("ALTER TABLE app.tasks OWNER TO {role}", "owns relation app.tasks"),
     "member of the owner": ("GRANT todo_owner TO {role}", "can become todo_owner, the owner of"),
-    "reader of all": ("GRANT pg_read_all_data TO {role}", "is a member of pg_read_all_data, which RLS does not bind"),
-    "writer of all": ("GRANT pg_write_all_data TO {role}", "is a member of pg_write_all_data, which RLS does not bind"),
+    "reader of all": ("GRANT pg_read_all_data TO {role}", "is a member of pg_read_all_data"),
+    "runner of programs": ("GRANT pg_execute_server_program TO {role}", "is a member of pg_execute_server_program"),
+    "writer of all": ("GRANT pg_write_all_data TO {role}", "is a member of pg_write_all_data"),
 }
 UNDO = {"owner of the table": "ALTER TABLE app.tasks OWNER TO todo_owner"}
 
@@ -140,9 +141,22 @@ async def test_a_role_that_can_become_a_dangerous_one_is_refused(database: Datab
     dangerous = f"dangerous_{secrets.token_hex(4)}"
     await run_sql(database.superuser_url, f"CREATE ROLE {dangerous} BYPASSRLS", f"GRANT {dangerous} TO {name}")
     try:
-        assert await faults(url) == [f"role {name} is a member of {dangerous}, which RLS does not bind"]
+        assert await faults(url) == [f"role {name} is a member of {dangerous}"]
     finally:
         await run_sql(database.superuser_url, f"DROP ROLE {dangerous}")
+
+
+async def test_a_superuser_that_took_a_lesser_role_is_found(database: Database, role: tuple[str, str]) -> None:
+    name, url = role
+    await run_sql(database.superuser_url, f"ALTER ROLE {name} SUPERUSER", f"ALTER ROLE {name} SET role TO todo_api")
+    assert f"role {name} is a superuser" in await faults(url)
+
+
+async def test_a_role_that_stands_in_for_todo_api_is_let_through(database: Database, role: tuple[str, str]) -> None:
+    """As when passwords are rotated by way of a second role."""
+    name, url = role
+    await run_sql(database.superuser_url, f"GRANT todo_api TO {name}")
+    assert await faults(url) == []
 
 
 @pytest.mark.usefixtures("roles_to_itself")
@@ -150,7 +164,7 @@ async def test_a_member_of_neon_superuser_is_refused(database: Database, role: t
     name, url = role
     await run_sql(database.superuser_url, "CREATE ROLE neon_superuser", f"GRANT neon_superuser TO {name}")
     try:
-        assert await faults(url) == [f"role {name} is a member of neon_superuser, which RLS does not bind"]
+        assert await faults(url) == [f"role {name} is a member of neon_superuser"]
     finally:
         await run_sql(database.superuser_url, "DROP ROLE neon_superuser")
 
