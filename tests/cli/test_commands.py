@@ -12,11 +12,9 @@ import httpx
 import psutil
 import pytest
 
-from service.cli import main
 from service.dev.issuer import ISSUER, Issuer
-from service.settings import MigrationSettings, Settings
 from tests.cli.test_dev import free_port
-from tests.conftest import Database, Token, in_database
+from tests.conftest import Database, Main, Token, in_database
 
 TODO_API = Path(sys.executable).with_name("todo-api")
 
@@ -37,25 +35,6 @@ def run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedPro
     return subprocess.run(
         [TODO_API, *arguments], env=environment, capture_output=True, text=True, timeout=30, check=False
     )
-
-
-Main = Callable[..., tuple[int, str]]
-
-
-@pytest.fixture
-def main_with(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Main:
-    """The command within this process, which is faster: its exit code, and what it said on stderr."""
-
-    def run_main(environment: dict[str, str], *arguments: str) -> tuple[int, str]:
-        with monkeypatch.context() as patch:
-            for name in (*Settings.model_fields, *MigrationSettings.model_fields):
-                patch.delenv(name.upper(), raising=False)
-            for name, value in environment.items():
-                patch.setenv(name, value)
-            code = main(arguments)
-        return code, capsys.readouterr().err
-
-    return run_main
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -1,11 +1,12 @@
 """The tour of the README, as a reader would paste it."""
 
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.cli.test_dev import dev, free_port
+from tests.cli.test_dev import dev, free_port, nothing_is_left, run
 
 ROOT = Path(__file__).parents[2]
 CHANGING = [
@@ -29,7 +30,7 @@ def settled(output: str) -> str:
     return re.sub(r"\n+", "\n", output.replace("}{", "}\n{")).strip()
 
 
-def test_the_tour_prints_what_the_readme_says(tmp_path: Path) -> None:
+def test_on_a_fresh_machine_the_tour_prints_what_the_readme_says(tmp_path: Path) -> None:
     commands, expected = tour()
     port = free_port()
     command = Path(sys.executable).with_name("todo-api")
@@ -37,8 +38,10 @@ def test_the_tour_prints_what_the_readme_says(tmp_path: Path) -> None:
     script = script.replace("8000", str(port)).replace(
         ".venv/bin/todo-api token", f"{command} token --folder {tmp_path}"
     )
-    with dev(tmp_path, port) as (process, _):
+    with dev(tmp_path, port) as (process, curl):
+        assert run(curl).stdout == "[]\n200"
         printed = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, timeout=60, check=True)
-        process.terminate()
-        process.wait(15)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(15) == 0
+    nothing_is_left(tmp_path, port)
     assert settled(printed.stdout) == settled(expected)

@@ -1,13 +1,9 @@
 """The service does not start, and is not ready, when something would let row-level security be bypassed."""
 
 import asyncio
-import os
 import secrets
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -17,9 +13,25 @@ from service.database.engine import create_engine
 from service.database.guard import GuardError, find_faults, require_no_faults
 from service.dev.issuer import ISSUER, Issuer
 from service.settings import Settings
-from tests.conftest import Client, Database, MakeApp, http_client, in_database, run_sql
+from tests.conftest import Client, Database, Main, MakeApp, http_client, in_database, run_sql
 
-TODO_API = Path(sys.executable).with_name("todo-api")
+Serve = Callable[[str], Awaitable[tuple[int, str]]]
+
+
+@pytest.fixture
+def serve(main_with: Main, issuer: Issuer) -> Serve:
+    """`todo-api serve` on a URL, which is expected to give up at once: its exit code, and what it said."""
+
+    async def run(url: str) -> tuple[int, str]:
+        environment = {
+            "DATABASE_URL": url,
+            "AUTH_ISSUER": ISSUER,
+            "AUTH_AUDIENCE": ISSUER,
+            "AUTH_JWKS_FILE": str(issuer.jwks_file),
+        }
+        return await asyncio.to_thread(main_with, environment, "serve", "--port", "1")
+
+    return run
 
 
 async def faults(url: str) -> list[str]:
@@ -83,38 +95,24 @@ async def test_a_dangerous_role_is_found(own_database: Database, role: tuple[str
 
 @pytest.mark.parametrize("danger", ["superuser", "bypassrls", "owner of the table", "member of the owner"])
 async def test_serve_exits_3_and_says_why(
-    own_database: Database, role: tuple[str, str], issuer: Issuer, danger: str
+    own_database: Database, role: tuple[str, str], serve: Serve, danger: str
 ) -> None:
     name, url = role
     async with spoilt(own_database, name, danger) as expected:
-        result = serve(in_database(url, own_database.name), issuer)
-    assert result.returncode == 3, result.stderr
-    lines = result.stderr.splitlines()
+        code, said = await serve(in_database(url, own_database.name))
+    assert code == 3, said
+    lines = said.splitlines()
     assert any(line.startswith(f"todo-api: {expected}") for line in lines), lines
     # This role may be right as it is, and only be wrong here.
     assert all(line.endswith("Mend: serve as todo_api: put its URL into DATABASE_URL") for line in lines)
 
 
-def serve(url: str, issuer: Issuer) -> subprocess.CompletedProcess[str]:
-    """`todo-api serve`, which is expected to give up at once."""
-    environment = {
-        "PATH": os.environ["PATH"],
-        "DATABASE_URL": url,
-        "AUTH_ISSUER": ISSUER,
-        "AUTH_AUDIENCE": ISSUER,
-        "AUTH_JWKS_FILE": str(issuer.jwks_file),
-    }
-    return subprocess.run(
-        [TODO_API, "serve", "--port", "1"], env=environment, capture_output=True, text=True, timeout=30, check=False
-    )
-
-
-async def test_serve_exits_3_when_the_database_is_away(issuer: Issuer) -> None:
-    result = serve("postgresql://todo_api:hunter2@127.0.0.1:1/todo", issuer)
-    assert result.returncode == 3
-    assert "the database cannot be looked at" in result.stderr
-    assert "hunter2" not in result.stderr + result.stdout
-    assert len(result.stderr.splitlines()) == 1
+async def test_serve_exits_3_when_the_database_is_away(serve: Serve) -> None:
+    code, said = await serve("postgresql://todo_api:hunter2@127.0.0.1:1/todo")
+    assert code == 3
+    assert "the database cannot be looked at" in said
+    assert "hunter2" not in said
+    assert len(said.splitlines()) == 1
 
 
 @pytest.mark.usefixtures("roles_to_itself")
@@ -129,11 +127,11 @@ async def test_todo_api_itself_is_mended(database: Database) -> None:
     assert str(fault) == "role todo_api bypasses RLS. Mend: ALTER ROLE todo_api NOBYPASSRLS"
 
 
-async def test_serve_says_what_the_database_said(server: dict[str, str], database: Database, issuer: Issuer) -> None:
-    nowhere = serve(in_database(database.api_url, "nowhere"), issuer)
-    assert nowhere.returncode == 3
-    assert 'database "nowhere" does not exist' in nowhere.stderr
-    assert server["password"] not in nowhere.stderr
+async def test_serve_says_what_the_database_said(server: dict[str, str], database: Database, serve: Serve) -> None:
+    code, said = await serve(in_database(database.api_url, "nowhere"))
+    assert code == 3
+    assert 'database "nowhere" does not exist' in said
+    assert server["password"] not in said
 
 
 async def test_a_role_that_can_become_a_dangerous_one_is_refused(database: Database, role: tuple[str, str]) -> None:
