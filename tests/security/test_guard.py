@@ -115,18 +115,6 @@ async def test_serve_exits_3_when_the_database_is_away(serve: Serve) -> None:
     assert len(said.splitlines()) == 1
 
 
-@pytest.mark.usefixtures("roles_to_itself")
-async def test_todo_api_itself_is_mended(database: Database) -> None:
-    await run_sql(database.superuser_url, "ALTER ROLE todo_api BYPASSRLS")
-    try:
-        engine = create_engine(SecretStr(database.api_url), pool_size=1)
-        (fault,) = await find_faults(engine)
-        await engine.dispose()
-    finally:
-        await run_sql(database.superuser_url, "ALTER ROLE todo_api NOBYPASSRLS")
-    assert str(fault) == "role todo_api bypasses RLS. Mend: ALTER ROLE todo_api NOBYPASSRLS"
-
-
 async def test_serve_says_what_the_database_said(server: dict[str, str], database: Database, serve: Serve) -> None:
     code, said = await serve(in_database(database.api_url, "nowhere"))
     assert code == 3
