@@ -3,16 +3,20 @@
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.routing import BaseRoute
 
 from service import health
 from service.database.engine import create_engine
+from service.database.errors import DatabaseBusy, DatabaseUnavailable, OutcomeUnknown
 from service.database.guard import Readiness, require_no_faults
 from service.http import docs
 from service.http.body import RequestBody
@@ -21,10 +25,11 @@ from service.http.headers import ResponseHeaders
 from service.http.methods import Methods
 from service.http.openapi import describe
 from service.http.problems import Problems
+from service.http.rate_limits import AddressLimit, CallerLimit, RateLimit, TooManyRequests
 from service.http.validation import from_fastapi
-from service.identity.bearer import BearerTokens
+from service.identity.bearer import BearerTokens, user_id_of
 from service.identity.keys import KeySet
-from service.identity.verifier import Verifier
+from service.identity.verifier import TokenExpired, TokenInvalid, TokenMissing, Verifier
 from service.settings import Settings
 from service.tasks.routes import router as tasks
 
@@ -38,6 +43,32 @@ PUBLIC_PATHS = (
     "/docs/swagger-ui.css",
     "/docs/favicon.png",
 )
+
+
+# How every path can refuse that is not public.
+REFUSED_EVERYWHERE = (
+    TokenMissing(),
+    TokenExpired("it has expired"),
+    TokenInvalid("its signature does not fit"),
+    TooManyRequests(1),
+    DatabaseUnavailable(),
+    DatabaseBusy(),
+    OutcomeUnknown(),
+)
+
+DESCRIPTION = """\
+Each caller has tasks of their own, and cannot tell that others have any: somebody else's task is as missing as one that
+never was.
+
+- **Signing in:** send a token of Better Auth with each request, `Authorization: Bearer <JWT>`.
+- **Errors** are `application/problem+json` (RFC 9457). `code` is for programs, `detail` for people, `request_id` for
+  asking for help.
+- **Bodies** are JSON in UTF-8, 64 KiB at most. Unknown members and parameters are refused.
+- **Lost updates:** send a task's `ETag` back as `If-Match`, and a change that somebody else made meanwhile is not
+  overwritten.
+- **Safe retries:** send an `Idempotency-Key` with a POST, and sending it again creates no second task.
+- Every path also answers OPTIONS with the methods that it takes, and HEAD wherever it takes GET.
+"""
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -63,29 +94,72 @@ def create_app(settings: Settings) -> FastAPI:
         yield
         await engine.dispose()
 
-    app: FastAPI = FastAPI(
-        title="Todo API",
-        summary="Tasks of many users, kept apart by Postgres.",
-        version=version("todo-api"),
+    def routes() -> list[BaseRoute]:
+        return app.routes
+
+    before, after = _rate_limits(settings)
+    # Outermost first; docs/decisions/0005-order-of-refusals.md says why in this order.
+    app = _api(
         lifespan=lifespan,
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
-        exception_handlers={RequestValidationError: from_fastapi, HTTPException: from_fastapi},
-        # Outermost first; docs/decisions/0005-order-of-refusals.md says why in this order.
         middleware=[
             Middleware(ResponseHeaders),
             cors(settings.cors_origins),
             Middleware(Problems),
-            Middleware(Methods, routes=lambda: app.routes),
+            Middleware(Methods, routes=routes),
+            *before,
             Middleware(AuthenticationMiddleware, backend=BearerTokens(verifier, public=PUBLIC_PATHS)),
+            *after,
             Middleware(RequestBody),
         ],
     )
     app.state.engine = engine
     app.state.readiness = Readiness(engine)
-    app.include_router(tasks)
-    app.include_router(health.router)
-    app.include_router(docs.router)
-    describe(app, public=PUBLIC_PATHS)
+    app.state.cursor_key = settings.cursor_key
     return app
+
+
+def openapi_document() -> dict[str, Any]:
+    """What GET /openapi.json answers. It is the same whatever the settings are."""
+    return _api().openapi()
+
+
+def _api(**options: Any) -> FastAPI:
+    api = FastAPI(
+        title="Todo API",
+        summary="Tasks of many users, kept apart by Postgres.",
+        description=DESCRIPTION,
+        version=version("todo-api"),
+        license_info={"name": "MIT", "identifier": "MIT"},
+        servers=[{"url": "/", "description": "Where this document is served from."}],
+        openapi_tags=[
+            {"name": "tasks", "description": "The caller's tasks."},
+            {"name": "health", "description": "For whoever keeps the service running."},
+        ],
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        exception_handlers={RequestValidationError: from_fastapi, HTTPException: from_fastapi},
+        **options,
+    )
+    api.include_router(tasks)
+    api.include_router(health.router)
+    api.include_router(docs.router)
+    describe(api, public=PUBLIC_PATHS, everywhere=REFUSED_EVERYWHERE)
+    return api
+
+
+def _rate_limits(settings: Settings) -> tuple[list[Middleware], list[Middleware]]:
+    """What limits requests ahead of authentication, and behind it."""
+    if not settings.rate_limit:
+        return [], []
+    limit = partial(
+        RateLimit,
+        requests=settings.rate_limit_requests,
+        seconds=settings.rate_limit_seconds,
+        burst=settings.rate_limit_burst,
+    )
+    of_callers = limit(storage=settings.rate_limit_storage.get_secret_value())
+    return (
+        [Middleware(AddressLimit, limit=limit())],
+        [Middleware(CallerLimit, limit=of_callers, caller=user_id_of)],
+    )

@@ -1,7 +1,8 @@
-"""todo-api: dev, token, migrate, serve."""
+"""todo-api: dev, token, migrate, openapi, serve."""
 
 import argparse
 import asyncio
+import json
 import logging
 import sys
 from collections.abc import Sequence
@@ -59,6 +60,13 @@ def _parser() -> argparse.ArgumentParser:
         "then give todo_api the password that DATABASE_URL names.",
     )
     migrate.set_defaults(command=_migrate)
+
+    openapi = commands.add_parser(
+        "openapi",
+        help="print the OpenAPI document",
+        description="Print what GET /openapi.json answers, as JSON. It needs no setting and no database.",
+    )
+    openapi.set_defaults(command=_openapi)
 
     serve = commands.add_parser(
         "serve",
@@ -130,15 +138,24 @@ def _migrate(_: argparse.Namespace) -> int:
     return 0
 
 
+def _openapi(_: argparse.Namespace) -> int:
+    from service.app import openapi_document
+
+    print(json.dumps(openapi_document(), indent=2, ensure_ascii=False))
+    return 0
+
+
 def _serve(options: argparse.Namespace) -> int:
     import uvicorn
 
     from service.app import create_app
     from service.database.guard import GuardError, require_no_faults
 
+    settings = Settings.load()
+
     async def rehearse() -> None:
         """Find here, once, what would stop each worker."""
-        engine = create_app(Settings.load()).state.engine
+        engine = create_app(settings).state.engine
         try:
             await require_no_faults(engine)
         finally:
@@ -158,6 +175,9 @@ def _serve(options: argparse.Namespace) -> int:
         http="httptools",
         ws="none",
         server_header=False,
+        # Who the client is, which rate limits ask, only a trusted proxy may say.
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
         access_log=False,  # it quotes query strings, which hold what people search for
         timeout_graceful_shutdown=10,
     )

@@ -6,8 +6,9 @@ from typing import Literal
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
+from service.database.errors import DatabaseUnavailable
 from service.database.guard import Readiness
-from service.http.openapi import refusals
+from service.http.openapi import answers, refusals
 from service.http.problems import Problem
 
 log = logging.getLogger(__name__)
@@ -30,13 +31,15 @@ class NotReady(Problem):
         self.headers = {"Retry-After": "10"}
 
 
-@router.get("/livez", operation_id="getLiveness", responses=refusals())
+@router.get("/livez", operation_id="getLiveness", responses=answers(200))
 async def livez() -> Health:
     """Whether the process answers."""
     return Health(status="ok")
 
 
-@router.get("/readyz", operation_id="getReadiness", responses=refusals(503))
+@router.get(
+    "/readyz", operation_id="getReadiness", responses=answers(200) | refusals(NotReady(), DatabaseUnavailable())
+)
 async def readyz(request: Request) -> Health:
     """Whether the database answers, and keeps users apart."""
     readiness: Readiness = request.app.state.readiness

@@ -1,9 +1,11 @@
 """Every setting, in one place. Serving reads the environment only here."""
 
+import re
+from ipaddress import ip_network
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Algorithm = Literal["EdDSA", "ES256", "ES512", "RS256", "PS256"]
@@ -36,6 +38,25 @@ def _database_url(url: SecretStr) -> SecretStr:
     return url
 
 
+def _long_enough(key: SecretStr) -> SecretStr:
+    if len(key.get_secret_value().encode()) < 32:
+        raise ValueError("write 32 characters at least; openssl rand -hex 32 makes one")
+    return key
+
+
+def _storage(storage: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"memory|rediss?://[^/?#\s]+(/\d*)?", storage.get_secret_value()):
+        raise ValueError("write memory, or redis://HOST:PORT/NUMBER (rediss:// with TLS)")
+    return storage
+
+
+def _network(network: str) -> str:
+    try:
+        return str(ip_network(network))
+    except ValueError:
+        raise ValueError("write addresses or networks, 10.0.0.0/8 for example") from None
+
+
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 
 
@@ -60,15 +81,18 @@ _SAID = {
     "path_not_file": "there is no such file; a relative path starts at the folder that todo-api runs in",
     "too_short": "write one at least",
     "string_too_short": "it is empty",
+    "bool_parsing": "write on or off",
     "int_parsing": "write a whole number",
 }
 
 
 def _explain(fault: Any) -> str:
-    name = str(fault["loc"][0]).upper() if fault["loc"] else "settings"
+    said: str = _SAID.get(fault["type"], fault["msg"].removeprefix("Value error, "))
+    if not fault["loc"]:
+        return said  # of several settings, which it names
+    name = str(fault["loc"][0]).upper()
     if fault["type"] == "missing":
         return f"{name} is not set: see .env.example for what to write"
-    said = _SAID.get(fault["type"], fault["msg"].removeprefix("Value error, "))
     return f"{name}: {said}"
 
 
@@ -85,9 +109,28 @@ class Settings(_Environment):
         tuple[Algorithm, ...], NoDecode, BeforeValidator(_comma_separated), Field(min_length=1)
     ] = ("EdDSA",)
 
+    cursor_key: Annotated[SecretStr, AfterValidator(_long_enough)]
+
+    rate_limit: bool = True
+    rate_limit_requests: Annotated[int, Field(ge=1, le=1_000_000)] = 100
+    rate_limit_seconds: Annotated[int, Field(ge=1, le=3600)] = 10
+    rate_limit_burst: Annotated[int, Field(ge=1, le=1_000_000)] = 200
+    rate_limit_storage: Annotated[SecretStr, AfterValidator(_storage)] = SecretStr("memory")
+
+    trusted_proxies: Annotated[
+        tuple[Annotated[str, AfterValidator(_network)], ...], NoDecode, BeforeValidator(_comma_separated)
+    ] = ()
+
     cors_origins: Annotated[
         tuple[Annotated[str, AfterValidator(_exact_origin)], ...], NoDecode, BeforeValidator(_comma_separated)
     ] = ()
+
+    @model_validator(mode="after")
+    def _nothing_about_a_limit_that_is_off(self) -> Self:
+        told = sorted(name.upper() for name in self.model_fields_set if name.startswith("rate_limit_"))
+        if told and not self.rate_limit:
+            raise ValueError(f"RATE_LIMIT is off: leave {', '.join(told)} out")
+        return self
 
 
 class MigrationSettings(_Environment):

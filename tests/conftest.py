@@ -163,6 +163,8 @@ def settings(database: Database, issuer: Issuer) -> Settings:
         auth_jwks_file=issuer.jwks_file,
         auth_algorithms=("EdDSA",),
         cors_origins=("https://app.example.com",),
+        cursor_key=SecretStr(secrets.token_hex(32)),
+        rate_limit=False,  # every test sends more from one address than a person would
     )
 
 

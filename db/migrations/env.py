@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from service.database.engine import create_migration_engine
 from service.settings import MigrationSettings, SettingsError
-from service.tasks.models import Task
+from service.tasks import models
 
 POLICIES = Path(__file__).parents[1] / "policies"
 
@@ -90,7 +90,7 @@ def migrate() -> None:
 
 def configure(**where: object) -> None:
     context.configure(
-        target_metadata=Task.metadata,
+        target_metadata=models.Task.metadata,
         version_table_schema="alembic",
         include_schemas=True,
         include_name=lambda name, kind, _: kind != "schema" or name == "app",

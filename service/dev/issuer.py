@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import jwt
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from jwt.algorithms import OKPAlgorithm
 
 from service.dev import DEV_FOLDER, DevError
@@ -55,6 +57,11 @@ class Issuer:
             _write(self.jwks_file, {"keys": [public_key]})
         except OSError as error:
             raise DevError(f"no keys can be written: {error}") from None
+
+    def derived_secret(self, purpose: str) -> str:
+        """A secret that lasts as long as the key pair: HKDF (RFC 5869) of the private key, as 64 hexadecimal digits."""
+        derive = HKDF(hashes.SHA256(), length=32, salt=None, info=purpose.encode())
+        return derive.derive(self._private_key.read_bytes()).hex()
 
     def token(self, user_id: str, *, expires_in: int) -> str:
         """A token for this user, which expires in so many seconds (a negative number: has expired).

@@ -59,10 +59,22 @@ def _run(port: int, folder: Path | None) -> None:
             auth_audience=ISSUER,
             auth_jwks_file=issuer.jwks_file,
             auth_algorithms=("EdDSA",),
+            cursor_key=SecretStr(issuer.derived_secret("cursors")),
+            rate_limit=True,
+            rate_limit_requests=100,
+            rate_limit_seconds=10,
+            rate_limit_burst=200,
+            rate_limit_storage=SecretStr("memory"),
+            trusted_proxies=(),
             cors_origins=(ISSUER,),
         )
         config = uvicorn.Config(
-            create_app(settings), log_level="warning", ws="none", server_header=False, timeout_graceful_shutdown=3
+            create_app(settings),
+            log_level="warning",
+            ws="none",
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=3,
         )
         _Server(config, port, _token_command(folder)).run(sockets=[listener])
 

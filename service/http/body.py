@@ -12,7 +12,7 @@ from service.http.problems import ContentTooLarge, FieldError, InvalidRequest, U
 
 LARGEST_BODY = 64 * 1024
 
-_MEDIA_TYPES = {
+MEDIA_TYPES = {
     "POST": ("application/json",),
     "PUT": ("application/json",),
     "PATCH": ("application/json", "application/merge-patch+json"),
@@ -29,7 +29,7 @@ class RequestBody:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] not in _MEDIA_TYPES:
+        if scope["type"] != "http" or scope["method"] not in MEDIA_TYPES:
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
@@ -73,7 +73,7 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 def _check_media_type(method: str, headers: Headers) -> None:
     """RFC 9110 §15.5.16: the type and the encoding of the content."""
-    accepted = _MEDIA_TYPES[method]
+    accepted = MEDIA_TYPES[method]
     content_types = headers.getlist("content-type")
     readable = len(content_types) == 1 and _is_json(content_types[0], accepted)
     if not readable or "content-encoding" in headers:

@@ -16,7 +16,10 @@ _EVERYWHERE = {
 
 
 class ResponseHeaders:
-    """ASGI middleware, the outermost. Puts the request id into `scope["state"]["request_id"]`."""
+    """ASGI middleware, the outermost. Puts the request id into `scope["state"]["request_id"]`.
+
+    What others put into `scope["state"]["headers"]` goes out too, whoever makes the response.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -26,13 +29,15 @@ class ResponseHeaders:
             await self.app(scope, receive, send)
             return
         request_id = _request_id(scope)
-        scope.setdefault("state", {})["request_id"] = request_id
+        more: dict[str, str] = {}
+        scope.setdefault("state", {}).update(request_id=request_id, headers=more)
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-Id"] = request_id
                 headers.update(_EVERYWHERE)
+                headers.update(more)
             elif scope["method"] == "HEAD":
                 message = {**message, "body": b""}  # RFC 9110 §9.3.2
             await send(message)

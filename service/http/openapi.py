@@ -1,100 +1,184 @@
 """The OpenAPI document: what FastAPI derives from the routes, and what is the same for all of them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from service.http.problems import InvalidRequestDetails, Problem, ProblemDetails, title_of
+from service.http.body import LARGEST_BODY, MEDIA_TYPES
+from service.http.problems import (
+    ContentTooLarge,
+    InternalError,
+    InvalidRequest,
+    InvalidRequestDetails,
+    Problem,
+    ProblemDetails,
+    UnsupportedMediaType,
+    title_of,
+)
 
-_REQUEST_ID = {
-    "X-Request-Id": {
-        "description": "What this request goes by in the service's log.",
-        "required": True,
-        "schema": {"type": "string"},
-    }
-}
-_ACCEPT_PATCH = {
+_Responses = dict[int | str, dict[str, Any]]
+
+_HEADERS: dict[str, dict[str, Any]] = {
     "Accept-Patch": {
         "description": "RFC 5789 §3.1: the media types that PATCH takes.",
-        "required": True,
         "schema": {"type": "string"},
-    }
-}
-_HEADERS: dict[int, dict[str, Any]] = {
-    401: {
-        "WWW-Authenticate": {
-            "description": "RFC 6750 §3: what is wrong with the token.",
-            "required": True,
-            "schema": {"type": "string"},
-        }
+        "example": "application/json, application/merge-patch+json",
     },
-    503: {
-        "Retry-After": {
-            "description": "Seconds to wait before another try.",
-            "required": True,
-            "schema": {"type": "integer"},
-        }
+    "ETag": {
+        "description": "RFC 9110 §8.8.3: which version this is, for If-Match and If-None-Match. Quotation marks included.",
+        "schema": {"type": "string"},
+        "example": '"5f3a-64a7c0ffee123"',
+    },
+    "Idempotent-Replayed": {
+        "description": "`true` when the Idempotency-Key had created the task before.",
+        "required": False,
+        "schema": {"type": "string", "enum": ["true"]},
+    },
+    "Link": {
+        "description": 'RFC 8288: the next page, as `<URL>; rel="next"`. Not there on the last one.',
+        "required": False,
+        "schema": {"type": "string"},
+        "example": '</tasks?cursor=WzE3NjM3MTU2MDAxMjM0NTYs&limit=100>; rel="next"',
+    },
+    "Location": {
+        "description": "The path of the new task.",
+        "schema": {"type": "string", "format": "uri-reference"},
+        "example": "/tasks/01890a5d-ac96-774b-bcce-b302099a8057",
+    },
+    "RateLimit": {
+        "description": "draft-ietf-httpapi-ratelimit-headers: `r` requests are left, and in `t` seconds all are again. "
+        "Not there when nobody is limited.",
+        "required": False,
+        "schema": {"type": "string"},
+        "example": '"default";r=199;t=1',
+    },
+    "RateLimit-Policy": {
+        "description": "draft-ietf-httpapi-ratelimit-headers: `q` requests in `w` seconds, `burst` of them at once.",
+        "required": False,
+        "schema": {"type": "string"},
+        "example": '"default";q=100;w=10;burst=200',
+    },
+    "Retry-After": {
+        "description": "Seconds to wait before another try.",
+        "schema": {"type": "integer", "format": "int32", "minimum": 1, "maximum": 3600},
+        "example": 2,
+    },
+    "WWW-Authenticate": {
+        "description": "RFC 6750 §3: what is wrong with the token.",
+        "schema": {"type": "string"},
+        "example": 'Bearer realm="todo"',
+    },
+    "X-Request-Id": {
+        "description": "What this request goes by in the service's log. One that you send, 1 to 64 of "
+        "`[A-Za-z0-9._-]`, is taken over.",
+        "schema": {"type": "string"},
+        "example": "5f0c6a9b1d3e4f7a8b2c9d0e1f2a3b4c",
     },
 }
+_HEADERS_OF_STATUS = {401: ["WWW-Authenticate"], 409: ["Retry-After"], 429: ["Retry-After"], 503: ["Retry-After"]}
+_EXAMPLE_ID = "5f0c6a9b1d3e4f7a8b2c9d0e1f2a3b4c"
 
 
-def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route that can refuse with these statuses, and with 500 as every route can."""
-    return {
-        status: {
-            "description": title_of(status),
-            "content": {
-                "application/problem+json": {
-                    "schema": {"$ref": f"#/components/schemas/{'InvalidRequest' if status == 422 else 'Problem'}"}
-                }
+def answers(status: int, *headers: str, description: str | None = None) -> _Responses:
+    """A success in the `responses` of a route, with its headers of `_HEADERS`."""
+    return {status: {"description": description or title_of(status), "headers": _refer(headers)}}
+
+
+def refusals(*problems: Problem) -> _Responses:
+    """The `responses` of a route that can refuse in these ways: an example of each.
+
+    What any route can refuse with (401, 429, 500 and, with a body, 413 and 415) is added to all of them.
+    """
+    responses: _Responses = {}
+    for problem in problems:
+        schema = "InvalidRequest" if isinstance(problem, InvalidRequest) else "Problem"
+        response = responses.setdefault(
+            problem.status,
+            {
+                "description": title_of(problem.status),
+                "headers": _refer([*_HEADERS_OF_STATUS.get(problem.status, []), *_accept_patch(problem)]),
+                "content": {
+                    "application/problem+json": {
+                        "schema": {"$ref": f"#/components/schemas/{schema}"},
+                        "examples": {},
+                    }
+                },
             },
-            "headers": _HEADERS.get(status, {}),
-        }
-        for status in (*statuses, 500)
-    }
+        )
+        examples = response["content"]["application/problem+json"]["examples"]
+        examples[problem.code] = {"summary": problem.detail, "value": problem.body(_EXAMPLE_ID)}
+    return responses
 
 
-def describe(app: FastAPI, *, public: Collection[str]) -> None:
-    """Have `app` describe itself as one that needs a bearer token everywhere but on the public paths."""
+def _accept_patch(problem: Problem) -> list[str]:
+    return [name for name in problem.headers if name == "Accept-Patch"]
+
+
+def _refer(headers: Iterable[str]) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in headers}
+
+
+def describe(app: FastAPI, *, public: Collection[str], everywhere: Collection[Problem]) -> None:
+    """Have `app` describe itself.
+
+    Args:
+        public: the paths that need no token.
+        everywhere: how every other path can refuse.
+    """
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _document(app, public)
+            app.openapi_schema = _document(app, public, everywhere)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # the way that FastAPI's documentation gives
 
 
-def _document(app: FastAPI, public: Collection[str]) -> dict[str, Any]:
+def _document(app: FastAPI, public: Collection[str], everywhere: Collection[Problem]) -> dict[str, Any]:
     document = get_openapi(
-        title=app.title, version=app.version, summary=app.summary, description=app.description, routes=app.routes
+        title=app.title,
+        version=app.version,
+        summary=app.summary,
+        description=app.description,
+        license_info=app.license_info,
+        tags=app.openapi_tags,
+        servers=app.servers,
+        routes=app.routes,
     )
-    schemas = document["components"]["schemas"]
-    for unused in ("HTTPValidationError", "ValidationError"):
-        schemas.pop(unused, None)
+    components = document["components"]
+    components["schemas"] = _schemas(components["schemas"])
+    components["headers"] = {name: {"required": True} | header for name, header in _HEADERS.items()}
+    components["securitySchemes"] = {
+        "bearer": {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": "A token of Better Auth. In development: `todo-api token alice` prints one.",
+        }
+    }
+    document["security"] = [{"bearer": []}]
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            if path in public:
+                operation["security"] = []
+            _complete(operation, method.upper(), () if path in public else everywhere)
+    return document
+
+
+def _schemas(of_routes: dict[str, Any]) -> dict[str, Any]:
+    schemas = {name: schema for name, schema in of_routes.items() if name not in _FASTAPIS_OWN}
     for model in (ProblemDetails, InvalidRequestDetails):
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(schema.pop("$defs", {}))
         schemas[schema["title"]] = schema
     for name in ("Problem", "InvalidRequest"):
-        schemas[name]["properties"]["code"]["description"] = (
-            f"Stable, for programs. One of: {', '.join(_codes(Problem))}."
-        )
-    document["components"]["securitySchemes"] = {
-        "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "A token of Better Auth."}
-    }
-    document["security"] = [{"bearer": []}]
-    for path, operations in document["paths"].items():
-        for method, operation in operations.items():
-            if method == "patch":
-                _also_as_merge_patch(operation)
-            if path in public:
-                operation["security"] = []
-            for response in operation["responses"].values():
-                response["headers"] = response.get("headers", {}) | _REQUEST_ID
-    return document
+        schemas[name]["properties"]["code"]["enum"] = _codes(Problem)
+    return dict(sorted(schemas.items()))
+
+
+_FASTAPIS_OWN = ("HTTPValidationError", "ValidationError")
 
 
 def _codes(kind: type[Problem]) -> list[str]:
@@ -105,7 +189,17 @@ def _codes(kind: type[Problem]) -> list[str]:
     return sorted(codes - {""})
 
 
-def _also_as_merge_patch(operation: dict[str, Any]) -> None:
-    content = operation["requestBody"]["content"]
-    content["application/merge-patch+json"] = content["application/json"]
-    operation["responses"]["415"]["headers"] = _ACCEPT_PATCH
+def _complete(operation: dict[str, Any], method: str, everywhere: Collection[Problem]) -> None:
+    """Add what is not the route's own to tell."""
+    common: list[Problem] = [*everywhere, InternalError()]
+    if "requestBody" in operation:
+        accepted = MEDIA_TYPES[method]
+        common += [ContentTooLarge(LARGEST_BODY), UnsupportedMediaType(accepted, method=method)]
+        content = operation["requestBody"]["content"]
+        content.update(dict.fromkeys(accepted, content["application/json"]))
+    responses = {str(status): response for status, response in refusals(*common).items()} | operation["responses"]
+    operation["responses"] = dict(sorted(responses.items()))
+    limited = ["RateLimit", "RateLimit-Policy"] if everywhere else []
+    for status, response in operation["responses"].items():
+        more = _refer(["X-Request-Id", *(limited if status != "401" else [])])
+        response["headers"] = response.get("headers", {}) | more

@@ -1,12 +1,15 @@
 """Every refusal, as application/problem+json (RFC 9457).
 
 Problem
-├── Unauthorized          401  service/identity/verifier.py
+├── Unauthorized          401  (TokenMissing and its like: service/identity/verifier.py)
 ├── NotFound              404  (TaskNotFound: service/tasks/routes.py)
 ├── MethodNotAllowed      405
+├── KeyInFlight           409  service/tasks/idempotency.py
+├── PreconditionFailed    412  service/http/conditional.py
 ├── ContentTooLarge       413
 ├── UnsupportedMediaType  415
-├── InvalidRequest        422
+├── InvalidRequest        422  (KeyReused: service/tasks/idempotency.py)
+├── TooManyRequests       429  service/http/rate_limits.py
 ├── InternalError         500
 ├── DatabaseUnavailable   503  service/database/errors.py
 └── NotReady              503  service/health.py
@@ -16,7 +19,7 @@ import logging
 import traceback
 from collections.abc import Iterable, Sequence
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
@@ -97,6 +100,12 @@ class Problem(Exception):
         }
 
 
+class Unauthorized(Problem):
+    """Nobody is let in without a valid token: RFC 6750 §3."""
+
+    status = 401
+
+
 class NotFound(Problem):
     status = 404
     code = "not_found"
@@ -140,9 +149,16 @@ class InvalidRequest(Problem):
     status = 422
     code = "invalid_request"
 
-    def __init__(self, detail: str, errors: Iterable[FieldError] = ()) -> None:
+    def __init__(
+        self, detail: str = "The request is not valid; errors says where.", errors: Iterable[FieldError] = ()
+    ) -> None:
         super().__init__(detail)
         self.errors = list(dict.fromkeys(errors))[:_MOST_ERRORS]  # many unknown members are one error
+
+    @classmethod
+    def at(cls, pointer: str, code: str, detail: str) -> Self:
+        """One value is wrong."""
+        return cls(errors=[FieldError(pointer=pointer, code=code, detail=detail)])
 
     def body(self, request_id: str) -> dict[str, Any]:
         return super().body(request_id) | {"errors": [error.model_dump() for error in self.errors]}

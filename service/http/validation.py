@@ -15,17 +15,16 @@ from service.http.problems import FieldError, InvalidRequest, problem_response
 async def from_fastapi(request: Request, error: Exception) -> Response:
     """FastAPI's exception handler for what FastAPI itself raises. Whatever it is not meant to raise is a 500."""
     if isinstance(error, RequestValidationError):
-        return problem_response(request.scope, InvalidRequest(_INVALID, map(_field_error, error.errors())))
+        return problem_response(request.scope, InvalidRequest(errors=map(_field_error, error.errors())))
     if isinstance(error, HTTPException) and error.status_code == 400:
         # FastAPI reads the JSON again, deeper in the stack, where a nesting may be too deep that was not before.
         return problem_response(request.scope, malformed_json())
     raise error
 
 
-_INVALID = "The request is not valid; errors says where."
-
 # pydantic's type of error: our code, and a sentence that quotes no input, which pydantic's own may do.
 _PYDANTICS_OWN = frozenset(get_args(ErrorType))
+_NOT_A_TIME = "There is no such time."
 _FIELD_ERRORS = {
     "missing": ("required", "This is required."),
     "extra_forbidden": ("unknown", "There is a {kind} here that this operation does not know."),
@@ -40,6 +39,9 @@ _FIELD_ERRORS = {
     "int_parsing": ("wrong_type", "A whole number is expected."),
     "greater_than_equal": ("too_small", "At least {ge}."),
     "less_than_equal": ("too_large", "At most {le}."),
+    "too_long": ("too_long", "At most {max_length} values."),
+    "datetime_from_date_parsing": ("not_a_time", _NOT_A_TIME),
+    "datetime_parsing": ("not_a_time", _NOT_A_TIME),
     "int_parsing_size": ("too_large", "This number is too large."),
     "model_attributes_type": ("wrong_type", "A JSON object is expected."),
     "model_type": ("wrong_type", "A JSON object is expected."),

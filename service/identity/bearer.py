@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 from starlette.authentication import AuthCredentials, AuthenticationBackend, BaseUser
 from starlette.requests import HTTPConnection
+from starlette.types import Scope
 
 from service.identity.caller import Caller
 from service.identity.verifier import TokenInvalid, TokenMissing, Verifier
@@ -56,3 +57,9 @@ def caller_of(conn: HTTPConnection) -> Caller:
     if not isinstance(user, Caller):
         raise LookupError("a public path has no caller")
     return user
+
+
+def user_id_of(scope: Scope) -> str | None:
+    """Whom a request that has passed BearerTokens is from; None on a public path."""
+    user = scope.get("user")
+    return user.user_id if isinstance(user, Caller) else None

@@ -7,7 +7,7 @@ from typing import Any
 
 import jwt
 
-from service.http.problems import Problem
+from service.http.problems import Unauthorized
 from service.identity.caller import Caller
 from service.identity.keys import KeySet
 
@@ -18,18 +18,13 @@ _COMPACT_JWS = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 _TYPES = (None, "jwt", "at+jwt")
 
 
-class Unauthorized(Problem):
-    """Problem
-    └── Unauthorized  401, RFC 6750 §3
-        ├── TokenMissing
-        ├── TokenExpired
-        └── TokenInvalid
+class TokenMissing(Unauthorized):
+    """Unauthorized  401
+    ├── TokenMissing
+    └── TokenInvalid
+        └── TokenExpired
     """
 
-    status = 401
-
-
-class TokenMissing(Unauthorized):
     code = "token_missing"
 
     def __init__(self) -> None:

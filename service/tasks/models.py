@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
-from sqlalchemy import CheckConstraint, DateTime, PrimaryKeyConstraint, Text, Uuid, text
+from sqlalchemy import CheckConstraint, DateTime, Index, LargeBinary, PrimaryKeyConstraint, Text, Uuid, text
 from sqlmodel import Field as Column
 from sqlmodel import SQLModel
 
@@ -28,12 +28,18 @@ class Status(StrEnum):
     DONE = "Done"
 
 
+_ByCodePoint = Text(collation="C")  # the same order on every server
+
+
 class Task(SQLModel, table=True):
     """Table app.tasks, as db/migrations/ makes it. The database fills in all that a client cannot send."""
 
     __tablename__ = "tasks"
     __table_args__ = (
         PrimaryKeyConstraint("owner_id", "id", name="tasks_pkey"),
+        Index("tasks_by_created_at", "owner_id", "created_at", "id"),
+        Index("tasks_by_updated_at", "owner_id", "updated_at", "id"),
+        Index("tasks_by_title", "owner_id", "title", "id"),
         CheckConstraint("owner_id <> ''", name="tasks_owner_id_check"),
         CheckConstraint("char_length(title) BETWEEN 1 AND 255", name="tasks_title_length_check"),
         CheckConstraint(text(f"title ~ '{VISIBLE}'"), name="tasks_title_visible_check"),
@@ -44,7 +50,7 @@ class Task(SQLModel, table=True):
 
     owner_id: str = Column(sa_type=Text, sa_column_kwargs={"server_default": text("app.current_user_id()")})
     id: UUID = Column(sa_type=Uuid, sa_column_kwargs={"server_default": text("app.uuidv7()")})
-    title: str = Column(sa_type=Text)
+    title: str = Column(sa_type=_ByCodePoint)
     description: str | None = Column(sa_type=Text)
     status: str = Column(sa_type=Text, sa_column_kwargs={"server_default": text("'Todo'")})
     created_at: datetime = Column(
@@ -57,7 +63,31 @@ class Task(SQLModel, table=True):
     )
 
 
-def _without_nul(value: str) -> str:
+class IdempotencyKey(SQLModel, table=True):
+    """Table app.idempotency_keys: which POST made which task. A payload is known by its SHA-256."""
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = (
+        PrimaryKeyConstraint("owner_id", "key", name="idempotency_keys_pkey"),
+        Index("idempotency_keys_by_created_at", "owner_id", "created_at"),
+        CheckConstraint("owner_id <> ''", name="idempotency_keys_owner_id_check"),
+        CheckConstraint("char_length(key) BETWEEN 1 AND 255", name="idempotency_keys_key_check"),
+        CheckConstraint("octet_length(payload_sha256) = 32", name="idempotency_keys_payload_sha256_check"),
+        {"schema": "app"},
+    )
+
+    owner_id: str = Column(sa_type=Text, sa_column_kwargs={"server_default": text("app.current_user_id()")})
+    key: str = Column(sa_type=_ByCodePoint)
+    payload_sha256: bytes = Column(sa_type=LargeBinary)
+    task_id: UUID | None = Column(sa_type=Uuid)
+    created_at: datetime = Column(
+        sa_type=DateTime(timezone=True),
+        sa_column_kwargs={"server_default": text("now()")},
+    )
+
+
+def without_nul(value: str) -> str:
+    """For text that goes to Postgres, which cannot hold U+0000."""
     if "\0" in value:
         raise PydanticCustomError("nul", "U+0000 cannot be stored.")
     return value
@@ -83,13 +113,13 @@ Title = Annotated[
         examples=["Buy milk"],
         json_schema_extra={"pattern": VISIBLE},
     ),
-    AfterValidator(_without_nul),
+    AfterValidator(without_nul),
     AfterValidator(_visible),
 ]
 Description = Annotated[
     str,
     Field(max_length=10_000, description="Stored exactly as sent.", examples=["Two litres, if they have them"]),
-    AfterValidator(_without_nul),
+    AfterValidator(without_nul),
 ]
 
 

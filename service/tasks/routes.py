@@ -3,29 +3,22 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
-from sqlalchemy import Row
+from pydantic import Field
+from sqlalchemy import Executable, Row
 
+from service.cursors import CallersCursors
 from service.database.transaction import CallersTransaction
-from service.http.openapi import refusals
-from service.http.problems import NotFound
+from service.http.conditional import EntityTags, IfMatch, IfNoneMatch, PreconditionFailed, not_modified
+from service.http.openapi import answers, refusals
+from service.http.parameters import StrictRoute
+from service.http.problems import InvalidRequest, NotFound
 from service.tasks import statements
-from service.tasks.listing import ListTasks
+from service.tasks.etags import etag_of, etag_of_list, versions
+from service.tasks.idempotency import IdempotencyKeyHeader, KeyInFlight, KeyReused, create_once
+from service.tasks.listing import ListTasks, next_page, position
 from service.tasks.models import TaskCreate, TaskId, TaskRead, TaskReplace, TaskUpdate
 
-router = APIRouter(prefix="/tasks", tags=["tasks"])
-
-
-_CREATED: dict[int | str, dict[str, Any]] = {
-    201: {
-        "headers": {
-            "Location": {
-                "description": "The path of the new task.",
-                "required": True,
-                "schema": {"type": "string", "format": "uri-reference"},
-            }
-        }
-    }
-}
+router = APIRouter(prefix="/tasks", tags=["tasks"], route_class=StrictRoute)
 
 
 class TaskNotFound(NotFound):
@@ -35,6 +28,14 @@ class TaskNotFound(NotFound):
 
     def __init__(self) -> None:
         super().__init__("There is no such task.")
+
+
+_WRONG_QUERY = InvalidRequest.at("/query/limit", "too_large", "At most 200.")
+_WRONG_BODY = InvalidRequest.at("/title", "too_short", "At least 1 character.")
+_WRONG_ID = InvalidRequest.at(
+    "/path/id", "not_a_uuid", "A UUID is expected, such as 01890a5d-ac96-774b-bcce-b302099a8057."
+)
+_NOT_MODIFIED = "Not Modified: what If-None-Match names is still the newest."
 
 
 def found(row: Row[Any] | None) -> Row[Any]:
@@ -48,10 +49,32 @@ def found(row: Row[Any] | None) -> Row[Any]:
     return row
 
 
-@router.get("", operation_id="listTasks", response_model=list[TaskRead], responses=refusals(401, 422, 503))
-async def list_tasks(query: Annotated[ListTasks, Query()], transaction: CallersTransaction) -> Any:
-    """List tasks, newest first."""
-    return await transaction.all(statements.LIST, {"limit": query.limit, "skip": query.skip})
+@router.get(
+    "",
+    operation_id="listTasks",
+    response_model=Annotated[list[TaskRead], Field(max_length=200)],
+    responses=answers(200, "ETag", "Link")
+    | answers(304, "ETag", "Link", description=_NOT_MODIFIED)
+    | refusals(_WRONG_QUERY),
+)
+async def list_tasks(
+    query: Annotated[ListTasks, Query()],
+    transaction: CallersTransaction,
+    cursors: CallersCursors,
+    response: Response,
+    if_none_match: IfNoneMatch = None,
+) -> Any:
+    """List tasks, newest first unless `sort` says otherwise. `Link` leads to the next page, if there is one."""
+    after = position(query, cursors)
+    statement = statements.list_of(query.sort.column, query.sort.descending, query.filters, bool(after))
+    tasks = await transaction.all(statement, query.parameters() | after)
+    page = tasks[: query.limit]
+    links = {"Link": f'<{next_page(query, page[-1], cursors)}>; rel="next"'} if len(tasks) > len(page) else {}
+    headers = {"ETag": etag_of_list(page, links.get("Link", ""))} | links
+    if if_none_match and if_none_match.match_weakly(headers["ETag"]):
+        return not_modified(headers)
+    response.headers.update(headers)
+    return page
 
 
 @router.post(
@@ -59,53 +82,122 @@ async def list_tasks(query: Annotated[ListTasks, Query()], transaction: CallersT
     operation_id="createTask",
     response_model=TaskRead,
     status_code=201,
-    responses=_CREATED | refusals(401, 413, 415, 422, 503),
+    responses=answers(201, "ETag", "Location", "Idempotent-Replayed")
+    | refusals(KeyInFlight(), _WRONG_BODY, KeyReused()),
 )
-async def create_task(task: TaskCreate, transaction: CallersTransaction, response: Response) -> Any:
-    """Create a task."""
-    created = found(await transaction.one_or_none(statements.CREATE, statements.new(task.model_dump())))
+async def create_task(
+    task: TaskCreate,
+    transaction: CallersTransaction,
+    response: Response,
+    idempotency_key: IdempotencyKeyHeader = None,
+) -> Any:
+    """Create a task. With an Idempotency-Key it is safe to send the same request again."""
+    if idempotency_key is None:
+        created = found(await transaction.one_or_none(statements.CREATE, statements.new(task.model_dump())))
+    else:
+        created, replayed = await create_once(task, idempotency_key, transaction)
+        if replayed:
+            response.headers["Idempotent-Replayed"] = "true"
     response.headers["Location"] = f"/tasks/{created.id}"
+    response.headers["ETag"] = etag_of(created)
     return created
 
 
-@router.get("/{id}", operation_id="getTask", response_model=TaskRead, responses=refusals(401, 404, 422, 503))
-async def get_task(id: TaskId, transaction: CallersTransaction) -> Any:
+@router.get(
+    "/{id}",
+    operation_id="getTask",
+    response_model=TaskRead,
+    responses=answers(200, "ETag")
+    | answers(304, "ETag", description=_NOT_MODIFIED)
+    | refusals(TaskNotFound(), _WRONG_ID),
+)
+async def get_task(
+    id: TaskId, transaction: CallersTransaction, response: Response, if_none_match: IfNoneMatch = None
+) -> Any:
     """Read a task."""
-    return found(await transaction.one_or_none(statements.GET, {"task_id": id}))
+    task = found(await transaction.one_or_none(statements.GET, {"task_id": id}))
+    etag = etag_of(task)
+    if if_none_match and if_none_match.match_weakly(etag):
+        return not_modified({"ETag": etag})
+    response.headers["ETag"] = etag
+    return task
 
 
 @router.put(
     "/{id}",
     operation_id="replaceTask",
     response_model=TaskRead,
-    responses=refusals(401, 404, 413, 415, 422, 503),
+    responses=answers(200, "ETag") | refusals(TaskNotFound(), PreconditionFailed(), _WRONG_BODY),
 )
-async def replace_task(id: TaskId, task: TaskReplace, transaction: CallersTransaction) -> Any:
+async def replace_task(
+    id: TaskId,
+    task: TaskReplace,
+    transaction: CallersTransaction,
+    response: Response,
+    if_match: IfMatch = None,
+) -> Any:
     """Replace a task: what is left out goes back to its default."""
-    return await _update(id, task.model_dump(), transaction)
+    return await _update(id, task.model_dump(), transaction, if_match, response)
 
 
 @router.patch(
     "/{id}",
     operation_id="updateTask",
     response_model=TaskRead,
-    responses=refusals(401, 404, 413, 415, 422, 503),
+    responses=answers(200, "ETag") | refusals(TaskNotFound(), PreconditionFailed(), _WRONG_BODY),
 )
-async def update_task(id: TaskId, task: TaskUpdate, transaction: CallersTransaction) -> Any:
+async def update_task(
+    id: TaskId,
+    task: TaskUpdate,
+    transaction: CallersTransaction,
+    response: Response,
+    if_match: IfMatch = None,
+) -> Any:
     """Change a task: what is left out stays as it is."""
-    changes = task.changes()
-    if not changes:
-        return await get_task(id, transaction)
-    return await _update(id, changes, transaction)
+    return await _update(id, task.changes(), transaction, if_match, response)
 
 
-@router.delete("/{id}", operation_id="deleteTask", status_code=204, responses=refusals(401, 404, 422, 503))
-async def delete_task(id: TaskId, transaction: CallersTransaction) -> Response:
+@router.delete(
+    "/{id}",
+    operation_id="deleteTask",
+    status_code=204,
+    responses=answers(204) | refusals(TaskNotFound(), PreconditionFailed(), _WRONG_ID),
+)
+async def delete_task(id: TaskId, transaction: CallersTransaction, if_match: IfMatch = None) -> Response:
     """Delete a task."""
-    found(await transaction.one_or_none(statements.DELETE, {"task_id": id}))
+    condition = _condition(if_match)
+    await _write(statements.delete_one(if_unchanged=bool(condition)), {"task_id": id, **condition}, transaction)
     return Response(status_code=204)
 
 
-async def _update(id: TaskId, values: dict[str, Any], transaction: CallersTransaction) -> Row[Any]:
-    statement = statements.update_of(frozenset(values))
-    return found(await transaction.one_or_none(statement, {"task_id": id, **statements.new(values)}))
+async def _update(
+    id: TaskId,
+    values: dict[str, Any],
+    transaction: CallersTransaction,
+    if_match: EntityTags | None,
+    response: Response,
+) -> Row[Any]:
+    condition = _condition(if_match)
+    statement = statements.update_of(frozenset(values), if_unchanged=bool(condition))
+    task = await _write(statement, {"task_id": id, **condition, **statements.new(values)}, transaction)
+    response.headers["ETag"] = etag_of(task)
+    return task
+
+
+def _condition(if_match: EntityTags | None) -> dict[str, Any]:
+    """The bind parameter of a statement that is for certain versions only. None for `*`, which a missing row fails."""
+    return {} if if_match is None or if_match.any else {"versions": versions(if_match)}
+
+
+async def _write(statement: Executable, parameters: dict[str, Any], transaction: CallersTransaction) -> Row[Any]:
+    """The row that was written.
+
+    Raises:
+        TaskNotFound: when there is no such task.
+        PreconditionFailed: when there is, in another version.
+    """
+    written = await transaction.one_or_none(statement, parameters)
+    if written is None and "versions" in parameters:
+        found(await transaction.one_or_none(statements.GET, {"task_id": parameters["task_id"]}))
+        raise PreconditionFailed
+    return found(written)

@@ -1,6 +1,8 @@
 """The description that clients are generated from, and the page that shows it."""
 
+import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,13 +10,14 @@ from fastapi import FastAPI
 
 from tests.conftest import Client
 
+EVERYWHERE = {401, 422, 429, 500, 503}
 OPERATIONS = {
-    ("/tasks", "get"): ("listTasks", {200, 401, 422, 500, 503}),
-    ("/tasks", "post"): ("createTask", {201, 401, 413, 415, 422, 500, 503}),
-    ("/tasks/{id}", "get"): ("getTask", {200, 401, 404, 422, 500, 503}),
-    ("/tasks/{id}", "put"): ("replaceTask", {200, 401, 404, 413, 415, 422, 500, 503}),
-    ("/tasks/{id}", "patch"): ("updateTask", {200, 401, 404, 413, 415, 422, 500, 503}),
-    ("/tasks/{id}", "delete"): ("deleteTask", {204, 401, 404, 422, 500, 503}),
+    ("/tasks", "get"): ("listTasks", EVERYWHERE | {200, 304}),
+    ("/tasks", "post"): ("createTask", EVERYWHERE | {201, 409, 413, 415}),
+    ("/tasks/{id}", "get"): ("getTask", EVERYWHERE | {200, 304, 404}),
+    ("/tasks/{id}", "put"): ("replaceTask", EVERYWHERE | {200, 404, 412, 413, 415}),
+    ("/tasks/{id}", "patch"): ("updateTask", EVERYWHERE | {200, 404, 412, 413, 415}),
+    ("/tasks/{id}", "delete"): ("deleteTask", EVERYWHERE | {204, 404, 412}),
 }
 
 
@@ -41,16 +44,40 @@ def test_every_operation_names_its_id_and_its_statuses(
         if int(status) >= 400:
             (media_type,) = response["content"]
             assert media_type == "application/problem+json"
-        elif status == "204":
+            for example in response["content"][media_type]["examples"].values():
+                assert example["value"]["status"] == int(status)
+        elif status in ("204", "304"):
             assert "content" not in response
+        else:
+            assert set(response["content"]) == {"application/json"}
 
 
-def test_the_headers_that_clients_act_on_are_documented(document: dict[str, Any]) -> None:
-    create = document["paths"]["/tasks"]["post"]["responses"]
-    assert "Location" in create["201"]["headers"]
-    assert "WWW-Authenticate" in create["401"]["headers"]
-    assert "Retry-After" in create["503"]["headers"]
-    assert "Accept-Patch" in document["paths"]["/tasks/{id}"]["patch"]["responses"]["415"]["headers"]
+HEADERS = [
+    ("/tasks", "get", "200", {"ETag", "Link"}),
+    ("/tasks", "get", "304", {"ETag", "Link"}),
+    ("/tasks", "post", "201", {"ETag", "Location", "Idempotent-Replayed"}),
+    ("/tasks", "post", "409", {"Retry-After"}),
+    ("/tasks/{id}", "get", "200", {"ETag"}),
+    ("/tasks/{id}", "put", "200", {"ETag"}),
+    ("/tasks/{id}", "put", "415", set()),
+    ("/tasks/{id}", "patch", "415", {"Accept-Patch"}),
+    ("/tasks/{id}", "delete", "429", {"Retry-After"}),
+    ("/tasks/{id}", "delete", "503", {"Retry-After"}),
+]
+
+
+@pytest.mark.parametrize(("path", "method", "status", "expected"), HEADERS)
+def test_the_headers_that_clients_act_on_are_documented(
+    document: dict[str, Any], path: str, method: str, status: str, expected: set[str]
+) -> None:
+    headers = document["paths"][path][method]["responses"][status]["headers"]
+    assert set(headers) == expected | {"X-Request-Id", "RateLimit", "RateLimit-Policy"}
+
+
+def test_an_answer_to_nobody_knows_no_limit(document: dict[str, Any]) -> None:
+    headers = document["paths"]["/tasks"]["get"]["responses"]["401"]["headers"]
+    assert set(headers) == {"WWW-Authenticate", "X-Request-Id"}
+    assert set(document["paths"]["/livez"]["get"]["responses"]["200"]["headers"]) == {"X-Request-Id"}
 
 
 def test_a_patch_may_be_a_merge_patch(document: dict[str, Any]) -> None:
@@ -60,7 +87,7 @@ def test_a_patch_may_be_a_merge_patch(document: dict[str, Any]) -> None:
 
 def test_requests_are_closed_and_responses_complete(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
-    of_tasks = {"Status", "TaskCreate", "TaskRead", "TaskReplace", "TaskUpdate"}
+    of_tasks = {"Sort", "Status", "TaskCreate", "TaskRead", "TaskReplace", "TaskUpdate"}
     assert set(schemas) == of_tasks | {"FieldError", "Health", "InvalidRequest", "Problem"}
     for name in ("TaskCreate", "TaskReplace", "TaskUpdate"):
         assert schemas[name]["additionalProperties"] is False
@@ -77,8 +104,17 @@ def test_requests_are_closed_and_responses_complete(document: dict[str, Any]) ->
 
 
 def test_every_code_of_a_problem_is_told(document: dict[str, Any]) -> None:
-    told = document["components"]["schemas"]["Problem"]["properties"]["code"]["description"]
-    for code in ("token_missing", "token_expired", "task_not_found", "database_unavailable", "outcome_unknown"):
+    told = document["components"]["schemas"]["Problem"]["properties"]["code"]["enum"]
+    for code in (
+        "precondition_failed",
+        "idempotency_key_reused",
+        "rate_limited",
+        "token_missing",
+        "token_expired",
+        "task_not_found",
+        "database_unavailable",
+        "outcome_unknown",
+    ):
         assert code in told
 
 
@@ -91,8 +127,13 @@ def test_everything_but_health_needs_a_bearer_token(document: dict[str, Any]) ->
 
 
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
-    references = re.findall(r"#/components/schemas/(\w+)", str(document))
-    assert set(references) <= set(document["components"]["schemas"])
+    for kind, name in re.findall(r"#/components/(\w+)/([\w-]+)", str(document)):
+        assert name in document["components"][kind]
+
+
+def test_the_committed_document_is_what_the_code_says(document: dict[str, Any]) -> None:
+    committed = json.loads((Path(__file__).parents[2] / "openapi.json").read_text())
+    assert committed == document, "run `make openapi`, and look at what changed for clients"
 
 
 async def test_the_docs_load_nothing_from_elsewhere(client: Client) -> None:

@@ -5,7 +5,7 @@ import asyncpg
 QUERIES = {
     "columns": """
         SELECT attrelid::regclass, attnum, attname, format_type(atttypid, atttypmod), attnotnull,
-               pg_get_expr(adbin, adrelid)
+               pg_get_expr(adbin, adrelid), attcollation::regcollation
           FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
           JOIN pg_class ON pg_class.oid = attrelid
          WHERE relnamespace = 'app'::regnamespace AND relkind = 'r' AND attnum > 0 AND NOT attisdropped""",
@@ -13,6 +13,9 @@ QUERIES = {
     "constraints": """
         SELECT conrelid::regclass, conname, pg_get_constraintdef(oid)
           FROM pg_constraint WHERE connamespace = 'app'::regnamespace""",
+    "collations": """
+        SELECT collname, collprovider, collcollate, collowner::regrole
+          FROM pg_collation WHERE collnamespace = 'app'::regnamespace""",
     "indexes": "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'app'",
     "relations": """
         SELECT relname, relkind, relowner::regrole, relacl, relrowsecurity, relforcerowsecurity

@@ -27,6 +27,7 @@ def serve(main_with: Main, issuer: Issuer) -> Serve:
             "DATABASE_URL": url,
             "AUTH_ISSUER": ISSUER,
             "AUTH_AUDIENCE": ISSUER,
+            "CURSOR_KEY": "0123456789abcdef" * 2,
             "AUTH_JWKS_FILE": str(issuer.jwks_file),
         }
         return await asyncio.to_thread(main_with, environment, "serve", "--port", "1")

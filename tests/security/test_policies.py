@@ -17,7 +17,8 @@ async def admin(database: Database) -> asyncpg.Connection:
 
 
 async def test_there_is_something_to_look_at(admin: asyncpg.Connection) -> None:
-    assert [row[0] for row in await admin.fetch(f"SELECT relname FROM pg_class WHERE {TABLES}")] == ["tasks"]
+    tables = await admin.fetch(f"SELECT relname FROM pg_class WHERE {TABLES} ORDER BY relname")
+    assert [row[0] for row in tables] == ["idempotency_keys", "tasks"]
 
 
 async def test_every_table_enables_and_forces_row_level_security(admin: asyncpg.Connection) -> None:
@@ -59,7 +60,13 @@ async def test_todo_api_has_these_privileges_and_no_more(admin: asyncpg.Connecti
     expected = {(f"tasks.{column}", "SELECT") for column in columns}
     for column in ("title", "description", "status"):
         expected |= {(f"tasks.{column}", "INSERT"), (f"tasks.{column}", "UPDATE")}
-    expected |= {("tasks", "DELETE")}
+    expected |= {("tasks", "DELETE"), ("idempotency_keys", "DELETE")}
+    for privilege, granted in {
+        "SELECT": ("owner_id", "key", "payload_sha256", "task_id", "created_at"),
+        "INSERT": ("key", "payload_sha256"),
+        "UPDATE": ("payload_sha256", "task_id", "created_at"),
+    }.items():
+        expected |= {(f"idempotency_keys.{column}", privilege) for column in granted}
     assert {tuple(privilege) for privilege in privileges} == expected
 
 

@@ -1,0 +1,148 @@
+"""Rate limits: a token bucket for each caller, and one for each address that sends no valid token.
+
+The headers are those of https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from ipaddress import ip_network
+
+from redis.exceptions import RedisError
+from starlette.types import ASGIApp, Receive, Scope, Send
+from throttled.asyncio import RateLimiterType, RateLimitResult, RateLimitState, Throttled, per_duration
+from throttled.asyncio.store import BaseStore, MemoryStore, RedisStore
+
+from service.http.problems import Problem, Unauthorized
+
+log = logging.getLogger(__name__)
+
+# Buckets of this process; the least recently used is forgotten, and so begins full again.
+_MOST_BUCKETS = 20_000
+_REDIS_SECONDS = 0.25
+_REDIS_PAUSE_SECONDS = 1.0
+_LOG_EVERY_SECONDS = 60.0
+
+
+class TooManyRequests(Problem):
+    """Args:
+    retry_after: seconds.
+    """
+
+    status = 429
+    code = "rate_limited"
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__("Too many requests. Wait for as many seconds as Retry-After says.")
+        self.headers = {"Retry-After": str(max(1, math.ceil(retry_after)))}
+
+
+class RateLimit:
+    """Token buckets: `requests` in `seconds` flow in, and at most `burst` are saved up.
+
+    While the storage is away nobody is limited, and the log says so once a minute.
+
+    Args:
+        storage: `memory`, for buckets of this process alone, or a redis:// or rediss:// URL, for shared ones.
+    """
+
+    def __init__(self, *, requests: int, seconds: int, burst: int, storage: str = "memory") -> None:
+        # GCRA (ITU-T I.371): a token bucket that is stored as one number.
+        self._buckets = Throttled(
+            using=RateLimiterType.GCRA.value,
+            quota=per_duration(timedelta(seconds=seconds), requests, burst=burst),
+            store=_store(storage),
+        )
+        self.policy = f'"default";q={requests};w={seconds};burst={burst}'
+        self._away_until = -math.inf
+        self._logged_at = -math.inf
+
+    async def take(self, key: str) -> RateLimitResult | None:
+        """Take a token, if there is one, from the bucket of `key`.
+
+        Returns:
+            Whether there was one, and what is left. None while the storage is away.
+        """
+        now = time.monotonic()
+        if now < self._away_until:
+            return None
+        try:
+            return await self._buckets.limit(key)
+        except (RedisError, OSError, TimeoutError) as error:
+            # Waiting for it once a second, rather than in every request.
+            self._away_until = time.monotonic() + _REDIS_PAUSE_SECONDS
+            if now - self._logged_at >= _LOG_EVERY_SECONDS:
+                self._logged_at = now
+                log.warning("nobody is limited: the storage of rate limits is away: %s", type(error).__name__)
+            return None
+
+    async def look(self, key: str) -> RateLimitState:
+        """What is in the bucket of `key`, in memory, without taking any."""
+        return await self._buckets.peek(key)
+
+
+def _store(storage: str) -> BaseStore:
+    if storage == "memory":
+        return MemoryStore(options={"MAX_SIZE": _MOST_BUCKETS})
+    timeouts = {"socket_timeout": _REDIS_SECONDS, "socket_connect_timeout": _REDIS_SECONDS}
+    return RedisStore(server=storage, options={"CONNECTION_POOL_KWARGS": timeouts})
+
+
+class AddressLimit:
+    """ASGI middleware, ahead of authentication: an address that keeps failing to authenticate is refused unheard.
+
+    Only refusals are counted, so that callers with valid tokens never meet this, unless they share their address with a
+    flood. Addresses are counted in this process: that costs a flood nothing but its own requests.
+    """
+
+    def __init__(self, app: ASGIApp, *, limit: RateLimit) -> None:
+        self.app = app
+        self._limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        address = _address(scope)
+        state = await self._limit.look(address)
+        if state.remaining < 1:
+            raise TooManyRequests(state.retry_after)
+        try:
+            await self.app(scope, receive, send)
+        except Unauthorized:
+            await self._limit.take(address)
+            raise
+
+
+def _address(scope: Scope) -> str:
+    """The client's. Of IPv6 the first 64 bits, which is what one customer of a provider has."""
+    host: str = scope["client"][0] if scope["client"] else "unknown"
+    return str(ip_network(f"{host}/64", strict=False)) if ":" in host else host
+
+
+class CallerLimit:
+    """ASGI middleware, behind authentication: a caller's requests, and what is left of them in every answer.
+
+    Args:
+        caller: gives who makes a request, or None on a public path.
+    """
+
+    def __init__(self, app: ASGIApp, *, limit: RateLimit, caller: Callable[[Scope], str | None]) -> None:
+        self.app = app
+        self._limit = limit
+        self._caller = caller
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        caller = self._caller(scope) if scope["type"] == "http" else None
+        taken = await self._limit.take(caller) if caller is not None else None
+        if taken is not None:
+            left = taken.state
+            seconds = left.retry_after if taken.limited else left.reset_after
+            headers: dict[str, str] = scope["state"]["headers"]
+            headers["RateLimit-Policy"] = self._limit.policy
+            headers["RateLimit"] = f'"default";r={left.remaining};t={math.ceil(seconds)}'
+            if taken.limited:
+                raise TooManyRequests(left.retry_after)
+        await self.app(scope, receive, send)
