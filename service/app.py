@@ -39,6 +39,7 @@ PUBLIC_PATHS = (
     "/readyz",
     "/openapi.json",
     "/docs",
+    "/docs/start.js",
     "/docs/swagger-ui-bundle.js",
     "/docs/swagger-ui.css",
     "/docs/favicon.png",
@@ -130,7 +131,14 @@ def _api(**options: Any) -> FastAPI:
         description=DESCRIPTION,
         version=version("todo-api"),
         license_info={"name": "MIT", "identifier": "MIT"},
-        servers=[{"url": "/", "description": "Where this document is served from."}],
+        contact={"name": "Whoever runs this Todo API"},
+        servers=[
+            {
+                "url": "/",
+                "description": "Where this document is from: production, staging or local.",
+                "x-internal": False,
+            }
+        ],
         openapi_tags=[
             {"name": "tasks", "description": "The caller's tasks."},
             {"name": "health", "description": "For whoever keeps the service running."},
@@ -158,8 +166,8 @@ def _rate_limits(settings: Settings) -> tuple[list[Middleware], list[Middleware]
         seconds=settings.rate_limit_seconds,
         burst=settings.rate_limit_burst,
     )
-    of_callers = limit(storage=settings.rate_limit_storage.get_secret_value())
+    of_callers = limit("caller", storage=settings.rate_limit_storage.get_secret_value())
     return (
-        [Middleware(AddressLimit, limit=limit())],
+        [Middleware(AddressLimit, limit=limit("address"))],
         [Middleware(CallerLimit, limit=of_callers, caller=user_id_of)],
     )

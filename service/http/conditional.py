@@ -53,7 +53,9 @@ def _entity_tags(value: object) -> object:
 
 
 _Tags = Annotated[
-    EntityTags | None, BeforeValidator(_entity_tags), WithJsonSchema({"type": "string", "maxLength": 4096})
+    EntityTags | None,
+    BeforeValidator(_entity_tags),
+    WithJsonSchema({"type": "string", "maxLength": 4096, "pattern": r'^(\*|[^*]*"[^"]*".*)$'}),
 ]
 _EXAMPLES = ['"5f3a-64a7c0ffee123"']
 

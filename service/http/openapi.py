@@ -19,16 +19,23 @@ from service.http.problems import (
 )
 
 _Responses = dict[int | str, dict[str, Any]]
+_ASCII = {"type": "string", "maxLength": 8192, "pattern": "^[ -~]+$"}
 
 _HEADERS: dict[str, dict[str, Any]] = {
     "Accept-Patch": {
         "description": "RFC 5789 §3.1: the media types that PATCH takes.",
-        "schema": {"type": "string"},
+        "schema": _ASCII,
         "example": "application/json, application/merge-patch+json",
     },
+    "Access-Control-Allow-Origin": {
+        "description": "The origin of the page that asks, when it is one of CORS_ORIGINS.",
+        "required": False,
+        "schema": _ASCII,
+        "example": "https://app.example.com",
+    },
     "ETag": {
-        "description": "RFC 9110 §8.8.3: which version this is, for If-Match and If-None-Match. Quotation marks included.",
-        "schema": {"type": "string"},
+        "description": "RFC 9110 §8.8.3: which version this is. If-Match and If-None-Match take it as it is.",
+        "schema": _ASCII,
         "example": '"5f3a-64a7c0ffee123"',
     },
     "Idempotent-Replayed": {
@@ -39,26 +46,26 @@ _HEADERS: dict[str, dict[str, Any]] = {
     "Link": {
         "description": 'RFC 8288: the next page, as `<URL>; rel="next"`. Not there on the last one.',
         "required": False,
-        "schema": {"type": "string"},
+        "schema": _ASCII,
         "example": '</tasks?cursor=WzE3NjM3MTU2MDAxMjM0NTYs&limit=100>; rel="next"',
     },
     "Location": {
         "description": "The path of the new task.",
-        "schema": {"type": "string", "format": "uri-reference"},
+        "schema": {"type": "string", "format": "uri-reference", "maxLength": 100},
         "example": "/tasks/01890a5d-ac96-774b-bcce-b302099a8057",
     },
     "RateLimit": {
         "description": "draft-ietf-httpapi-ratelimit-headers: `r` requests are left, and in `t` seconds all are again. "
         "Not there when nobody is limited.",
         "required": False,
-        "schema": {"type": "string"},
-        "example": '"default";r=199;t=1',
+        "schema": _ASCII,
+        "example": '"caller";r=199;t=1',
     },
     "RateLimit-Policy": {
         "description": "draft-ietf-httpapi-ratelimit-headers: `q` requests in `w` seconds, `burst` of them at once.",
         "required": False,
-        "schema": {"type": "string"},
-        "example": '"default";q=100;w=10;burst=200',
+        "schema": _ASCII,
+        "example": '"caller";q=100;w=10;burst=200',
     },
     "Retry-After": {
         "description": "Seconds to wait before another try.",
@@ -67,13 +74,13 @@ _HEADERS: dict[str, dict[str, Any]] = {
     },
     "WWW-Authenticate": {
         "description": "RFC 6750 §3: what is wrong with the token.",
-        "schema": {"type": "string"},
+        "schema": _ASCII,
         "example": 'Bearer realm="todo"',
     },
     "X-Request-Id": {
         "description": "What this request goes by in the service's log. One that you send, 1 to 64 of "
         "`[A-Za-z0-9._-]`, is taken over.",
-        "schema": {"type": "string"},
+        "schema": _ASCII,
         "example": "5f0c6a9b1d3e4f7a8b2c9d0e1f2a3b4c",
     },
 }
@@ -142,6 +149,7 @@ def _document(app: FastAPI, public: Collection[str], everywhere: Collection[Prob
         version=app.version,
         summary=app.summary,
         description=app.description,
+        contact=app.contact,
         license_info=app.license_info,
         tags=app.openapi_tags,
         servers=app.servers,
@@ -155,7 +163,8 @@ def _document(app: FastAPI, public: Collection[str], everywhere: Collection[Prob
             "type": "http",
             "scheme": "bearer",
             "bearerFormat": "JWT",
-            "description": "A token of Better Auth. In development: `todo-api token alice` prints one.",
+            "description": "A token of Better Auth, judged as RFC8725 advises. In development, `todo-api token alice` "
+            "prints one.",
         }
     }
     document["security"] = [{"bearer": []}]
@@ -189,8 +198,18 @@ def _codes(kind: type[Problem]) -> list[str]:
     return sorted(codes - {""})
 
 
+def _not_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A parameter may be left out, but it is never null."""
+    if "anyOf" not in schema:
+        return schema
+    (kind,) = (option for option in schema["anyOf"] if option != {"type": "null"})
+    return kind | {name: value for name, value in schema.items() if name != "anyOf"}
+
+
 def _complete(operation: dict[str, Any], method: str, everywhere: Collection[Problem]) -> None:
     """Add what is not the route's own to tell."""
+    for parameter in operation.get("parameters", ()):
+        parameter["schema"] = _not_null(parameter["schema"])
     common: list[Problem] = [*everywhere, InternalError()]
     if "requestBody" in operation:
         accepted = MEDIA_TYPES[method]
@@ -200,6 +219,6 @@ def _complete(operation: dict[str, Any], method: str, everywhere: Collection[Pro
     responses = {str(status): response for status, response in refusals(*common).items()} | operation["responses"]
     operation["responses"] = dict(sorted(responses.items()))
     limited = ["RateLimit", "RateLimit-Policy"] if everywhere else []
-    for status, response in operation["responses"].items():
-        more = _refer(["X-Request-Id", *(limited if status != "401" else [])])
+    for response in operation["responses"].values():
+        more = _refer(["X-Request-Id", "Access-Control-Allow-Origin", *limited])
         response["headers"] = response.get("headers", {}) | more

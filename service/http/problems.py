@@ -19,7 +19,7 @@ import logging
 import traceback
 from collections.abc import Iterable, Sequence
 from http import HTTPStatus
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
@@ -39,17 +39,26 @@ def title_of(status: int) -> str:
     return _TITLES.get(status) or HTTPStatus(status).phrase
 
 
+_LONGEST_CODE = 50
+_CODE = "^[a-z0-9_]+$"
+_Sentence = Annotated[str, Field(max_length=500, pattern=r"\S")]
+
+
 class FieldError(BaseModel):
     """What is wrong with one value of a request."""
 
     model_config = ConfigDict(frozen=True)
 
     pointer: str = Field(
-        description="RFC 6901 pointer into the body; /query/NAME or /path/NAME for a parameter.",
+        description="RFC 6901 pointer into the body; /query/NAME, /path/NAME or /header/NAME for a parameter.",
         examples=["/title"],
+        max_length=100,
+        pattern="^(/.*)?$",
     )
-    code: str = Field(description="Stable, for programs.", examples=["too_long"])
-    detail: str = Field(description="For people.", examples=["At most 255 characters."])
+    code: str = Field(
+        description="Stable, for programs.", examples=["too_long"], max_length=_LONGEST_CODE, pattern=_CODE
+    )
+    detail: _Sentence = Field(description="For people.", examples=["At most 255 characters."])
 
 
 class ProblemDetails(BaseModel):
@@ -57,12 +66,17 @@ class ProblemDetails(BaseModel):
 
     model_config = ConfigDict(title="Problem")
 
-    type: str = Field(examples=["about:blank"])
-    title: str = Field(examples=["Not Found"])
-    status: int = Field(examples=[404])
-    detail: str = Field(examples=["There is no such task."])
-    code: str = Field(description="Stable, for programs.", examples=["task_not_found"])
-    request_id: str = Field(description="What to quote when asking for help; also in X-Request-Id.")
+    type: Literal["about:blank"]
+    title: _Sentence = Field(examples=["Not Found"])
+    status: int = Field(examples=[404], ge=400, le=599, json_schema_extra={"format": "int32"})
+    detail: _Sentence = Field(examples=["There is no such task."])
+    code: str = Field(description="Stable, for programs.", examples=["task_not_found"], max_length=_LONGEST_CODE)
+    request_id: str = Field(
+        description="What to quote when asking for help; also in X-Request-Id.",
+        examples=["5f0c6a9b1d3e4f7a8b2c9d0e1f2a3b4c"],
+        max_length=64,
+        pattern="^[A-Za-z0-9._-]+$",
+    )
 
 
 class InvalidRequestDetails(ProblemDetails):

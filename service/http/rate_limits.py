@@ -45,17 +45,19 @@ class RateLimit:
     While the storage is away nobody is limited, and the log says so once a minute.
 
     Args:
+        name: what the headers call it.
         storage: `memory`, for buckets of this process alone, or a redis:// or rediss:// URL, for shared ones.
     """
 
-    def __init__(self, *, requests: int, seconds: int, burst: int, storage: str = "memory") -> None:
+    def __init__(self, name: str, *, requests: int, seconds: int, burst: int, storage: str = "memory") -> None:
         # GCRA (ITU-T I.371): a token bucket that is stored as one number.
         self._buckets = Throttled(
             using=RateLimiterType.GCRA.value,
             quota=per_duration(timedelta(seconds=seconds), requests, burst=burst),
             store=_store(storage),
         )
-        self.policy = f'"default";q={requests};w={seconds};burst={burst}'
+        self._name = name
+        self._policy = f'"{name}";q={requests};w={seconds};burst={burst}'
         self._away_until = -math.inf
         self._logged_at = -math.inf
 
@@ -77,6 +79,14 @@ class RateLimit:
                 self._logged_at = now
                 log.warning("nobody is limited: the storage of rate limits is away: %s", type(error).__name__)
             return None
+
+    def headers(self, taken: RateLimitResult) -> dict[str, str]:
+        """What tells a client of this limit."""
+        seconds = taken.state.retry_after if taken.limited else taken.state.reset_after
+        return {
+            "RateLimit-Policy": self._policy,
+            "RateLimit": f'"{self._name}";r={taken.state.remaining};t={math.ceil(seconds)}',
+        }
 
     async def look(self, key: str) -> RateLimitState:
         """What is in the bucket of `key`, in memory, without taking any."""
@@ -112,7 +122,9 @@ class AddressLimit:
         try:
             await self.app(scope, receive, send)
         except Unauthorized:
-            await self._limit.take(address)
+            taken = await self._limit.take(address)
+            if taken is not None:
+                scope["state"]["headers"].update(self._limit.headers(taken))
             raise
 
 
@@ -138,11 +150,7 @@ class CallerLimit:
         caller = self._caller(scope) if scope["type"] == "http" else None
         taken = await self._limit.take(caller) if caller is not None else None
         if taken is not None:
-            left = taken.state
-            seconds = left.retry_after if taken.limited else left.reset_after
-            headers: dict[str, str] = scope["state"]["headers"]
-            headers["RateLimit-Policy"] = self._limit.policy
-            headers["RateLimit"] = f'"default";r={left.remaining};t={math.ceil(seconds)}'
+            scope["state"]["headers"].update(self._limit.headers(taken))
             if taken.limited:
-                raise TooManyRequests(left.retry_after)
+                raise TooManyRequests(taken.state.retry_after)
         await self.app(scope, receive, send)

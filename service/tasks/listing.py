@@ -9,13 +9,12 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 from sqlalchemy import Row
 
 from service.cursors import BrokenCursor, CallersCursors
 from service.http.problems import InvalidRequest
-from service.tasks.models import Status, without_nul
+from service.tasks.models import WITHOUT_NUL, Status, without_nul
 from service.tasks.times import from_microseconds, microseconds
 
 
@@ -64,7 +63,6 @@ def _in_utc(value: datetime) -> datetime:
         raise _NOT_A_TIME from None
 
 
-WholeNumber = Annotated[int, BeforeValidator(_plain)]
 Time = Annotated[datetime, BeforeValidator(_rfc3339), AfterValidator(_in_utc)]
 
 
@@ -80,36 +78,49 @@ class ListTasks(BaseModel):
         list[Status], Field(max_length=3, description="Only tasks of one of these; may be given several times.")
     ] = []
     q: Annotated[
-        str | SkipJsonSchema[None],
+        str | None,
         Field(
             min_length=1,
             max_length=255,
             description="Only tasks with this text in their title or description, in whichever case.",
             examples=["milk"],
+            json_schema_extra={"pattern": WITHOUT_NUL},
         ),
         AfterValidator(without_nul),
     ] = None
     updated_since: Annotated[
-        Time | SkipJsonSchema[None],
+        Time | None,
         Field(
             description="Only tasks that were changed at this time or later: RFC 3339, with an offset.",
             examples=["2026-11-21T09:00:00Z"],
+            json_schema_extra={"maxLength": 40},
         ),
     ] = None
     sort: Annotated[
         Sort, Field(description="The order; `-` is for descending. Titles are in the order of their code points.")
     ] = Sort.NEWEST_FIRST
-    limit: Annotated[WholeNumber, Field(ge=1, le=200, description="The most tasks to return.")] = 100
+    limit: Annotated[
+        int,
+        Field(ge=1, le=200, description="The most tasks to return.", json_schema_extra={"format": "int32"}),
+        BeforeValidator(_plain),
+    ] = 100
     cursor: Annotated[
-        str | SkipJsonSchema[None],
+        str | None,
         Field(
             max_length=4096,
+            json_schema_extra={"pattern": r"^[\w-]+\.[\w-]+$"},
             description="Where the page begins: from the Link header of the page before, for the same filter and sort.",
         ),
     ] = None
     skip: Annotated[
-        WholeNumber,
-        Field(ge=0, le=2**31 - 1, description="How many of the first to leave out. Not together with cursor."),
+        int,
+        Field(
+            ge=0,
+            le=2**31 - 1,
+            description="How many of the first to leave out. Not together with cursor.",
+            json_schema_extra={"format": "int32"},
+        ),
+        BeforeValidator(_plain),
     ] = 0
 
     @property

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
 
+from fastapi import Path
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 from sqlalchemy import CheckConstraint, DateTime, Index, LargeBinary, PrimaryKeyConstraint, Text, Uuid, text
@@ -18,6 +19,10 @@ VISIBLE = (
     r"[^\u0001-\u0020\u007F-\u00A0\u00AD\u034F\u061C\u115F\u1160\u1680\u17B4\u17B5\u180B-\u180F"
     r"\u2000-\u200F\u2028-\u202F\u205F-\u206F\u2800\u3000\u3164\uFE00-\uFE0F\uFEFF\uFFA0\uFFF0-\uFFFB]"
 )
+
+
+# ECMA 262, for OpenAPI.
+WITHOUT_NUL = r"^[^\u0000]*$"
 
 
 class Status(StrEnum):
@@ -111,14 +116,19 @@ Title = Annotated[
         max_length=255,
         description="At least one visible character. Stored exactly as sent.",
         examples=["Buy milk"],
-        json_schema_extra={"pattern": VISIBLE},
+        json_schema_extra={"pattern": rf"^[^\u0000]*{VISIBLE}[^\u0000]*$"},
     ),
     AfterValidator(without_nul),
     AfterValidator(_visible),
 ]
 Description = Annotated[
     str,
-    Field(max_length=10_000, description="Stored exactly as sent.", examples=["Two litres, if they have them"]),
+    Field(
+        max_length=10_000,
+        description="Stored exactly as sent.",
+        examples=["Two litres, if they have them"],
+        json_schema_extra={"pattern": WITHOUT_NUL},
+    ),
     AfterValidator(without_nul),
 ]
 
@@ -126,15 +136,24 @@ Description = Annotated[
 class TaskRead(BaseModel):
     """A task."""
 
-    id: UUID
+    id: UUID = Field(examples=["01890a5d-ac96-774b-bcce-b302099a8057"], json_schema_extra={"maxLength": 36})
     title: Title
     description: Description | None
     status: Status
-    created_at: datetime = Field(description="RFC 3339, in UTC.", examples=["2026-11-21T09:00:00.123456Z"])
-    updated_at: datetime = Field(
-        description="RFC 3339, in UTC. Later after every change.", examples=["2026-11-21T09:00:00.123456Z"]
+    created_at: datetime = Field(
+        description="RFC 3339, in UTC.", examples=["2026-11-21T09:00:00.123456Z"], json_schema_extra={"maxLength": 32}
     )
-    owner_id: str = Field(description="Whose task it is: the `sub` of their tokens.")
+    updated_at: datetime = Field(
+        description="RFC 3339, in UTC. Later after every change.",
+        examples=["2026-11-21T09:00:00.123456Z"],
+        json_schema_extra={"maxLength": 32},
+    )
+    owner_id: str = Field(
+        description="Whose task it is: the `sub` of their tokens.",
+        examples=["7Qp0cGJX5mBcJvUO4rBqkzvJfK2nR8sL"],
+        max_length=255,
+        pattern=r"^[ -~]+$",
+    )
 
 
 class _TaskBody(BaseModel):
@@ -191,4 +210,4 @@ def _canonical(value: Any) -> Any:
     return value
 
 
-TaskId = Annotated[UUID, BeforeValidator(_canonical)]
+TaskId = Annotated[UUID, BeforeValidator(_canonical), Path(json_schema_extra={"maxLength": _UUID_LENGTH})]
