@@ -94,11 +94,12 @@ def create_app(settings: Settings) -> FastAPI:
         gc.freeze()
         yield
         await engine.dispose()
+        await limits.close()
 
     def routes() -> list[BaseRoute]:
         return app.routes
 
-    before, after = _rate_limits(settings)
+    limits = _RateLimits(settings)
     # Outermost first; docs/decisions/0005-order-of-refusals.md says why in this order.
     app = _api(
         lifespan=lifespan,
@@ -107,9 +108,9 @@ def create_app(settings: Settings) -> FastAPI:
             cors(settings.cors_origins),
             Middleware(Problems),
             Middleware(Methods, routes=routes),
-            *before,
+            *limits.before_authentication,
             Middleware(AuthenticationMiddleware, backend=BearerTokens(verifier, public=PUBLIC_PATHS)),
-            *after,
+            *limits.after_authentication,
             Middleware(RequestBody),
         ],
     )
@@ -156,18 +157,22 @@ def _api(**options: Any) -> FastAPI:
     return api
 
 
-def _rate_limits(settings: Settings) -> tuple[list[Middleware], list[Middleware]]:
-    """What limits requests ahead of authentication, and behind it."""
-    if not settings.rate_limit:
-        return [], []
-    limit = partial(
-        RateLimit,
-        requests=settings.rate_limit_requests,
-        seconds=settings.rate_limit_seconds,
-        burst=settings.rate_limit_burst,
-    )
-    of_callers = limit("caller", storage=settings.rate_limit_storage.get_secret_value())
-    return (
-        [Middleware(AddressLimit, limit=limit("address"))],
-        [Middleware(CallerLimit, limit=of_callers, caller=user_id_of)],
-    )
+class _RateLimits:
+    """What limits requests ahead of authentication, and behind it. Nothing, when the settings say so."""
+
+    def __init__(self, settings: Settings) -> None:
+        limit = partial(
+            RateLimit,
+            requests=settings.rate_limit_requests,
+            seconds=settings.rate_limit_seconds,
+            burst=settings.rate_limit_burst,
+        )
+        self._of_callers = limit("caller", storage=settings.rate_limit_storage.get_secret_value())
+        on = settings.rate_limit
+        self.before_authentication = (
+            [Middleware(AddressLimit, limit=limit("address"), public=PUBLIC_PATHS)] if on else []
+        )
+        self.after_authentication = [Middleware(CallerLimit, limit=self._of_callers, caller=user_id_of)] if on else []
+
+    async def close(self) -> None:
+        await self._of_callers.close()

@@ -202,6 +202,7 @@ def _not_null(schema: dict[str, Any]) -> dict[str, Any]:
     """A parameter may be left out, but it is never null."""
     if "anyOf" not in schema:
         return schema
+    kind: dict[str, Any]
     (kind,) = (option for option in schema["anyOf"] if option != {"type": "null"})
     return kind | {name: value for name, value in schema.items() if name != "anyOf"}
 

@@ -6,14 +6,16 @@ The headers are those of https://datatracker.ietf.org/doc/draft-ietf-httpapi-rat
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from ipaddress import ip_network
+from typing import Any
 
 from redis.exceptions import RedisError
 from starlette.types import ASGIApp, Receive, Scope, Send
 from throttled.asyncio import RateLimiterType, RateLimitResult, RateLimitState, Throttled, per_duration
 from throttled.asyncio.store import BaseStore, MemoryStore, RedisStore
+from throttled.exceptions import StoreUnavailableError
 
 from service.http.problems import Problem, Unauthorized
 
@@ -51,10 +53,11 @@ class RateLimit:
 
     def __init__(self, name: str, *, requests: int, seconds: int, burst: int, storage: str = "memory") -> None:
         # GCRA (ITU-T I.371): a token bucket that is stored as one number.
+        self._store = _store(storage)
         self._buckets = Throttled(
             using=RateLimiterType.GCRA.value,
             quota=per_duration(timedelta(seconds=seconds), requests, burst=burst),
-            store=_store(storage),
+            store=self._store,
         )
         self._name = name
         self._policy = f'"{name}";q={requests};w={seconds};burst={burst}'
@@ -72,12 +75,14 @@ class RateLimit:
             return None
         try:
             return await self._buckets.limit(key)
-        except (RedisError, OSError, TimeoutError) as error:
+        except (StoreUnavailableError, RedisError, OSError) as error:
             # Waiting for it once a second, rather than in every request.
             self._away_until = time.monotonic() + _REDIS_PAUSE_SECONDS
             if now - self._logged_at >= _LOG_EVERY_SECONDS:
                 self._logged_at = now
-                log.warning("nobody is limited: the storage of rate limits is away: %s", type(error).__name__)
+                log.warning(
+                    "nobody is limited: the storage of rate limits is away: %s", type(error.__cause__ or error).__name__
+                )
             return None
 
     def headers(self, taken: RateLimitResult) -> dict[str, str]:
@@ -87,6 +92,12 @@ class RateLimit:
             "RateLimit-Policy": self._policy,
             "RateLimit": f'"{self._name}";r={taken.state.remaining};t={math.ceil(seconds)}',
         }
+
+    async def close(self) -> None:
+        """Let go of the connections to Redis, if there are any."""
+        if isinstance(self._store, RedisStore):
+            client: Any = self._store._backend.get_client()  # throttled itself never closes it
+            await client.aclose(close_connection_pool=True)
 
     async def look(self, key: str) -> RateLimitState:
         """What is in the bucket of `key`, in memory, without taking any."""
@@ -104,15 +115,20 @@ class AddressLimit:
     """ASGI middleware, ahead of authentication: an address that keeps failing to authenticate is refused unheard.
 
     Only refusals are counted, so that callers with valid tokens never meet this, unless they share their address with a
-    flood. Addresses are counted in this process: that costs a flood nothing but its own requests.
+    flood.
+
+    Args:
+        limit: kept in memory, which costs a flood less of our time than Redis would.
+        public: the paths that need no token: probes, for one, are never refused.
     """
 
-    def __init__(self, app: ASGIApp, *, limit: RateLimit) -> None:
+    def __init__(self, app: ASGIApp, *, limit: RateLimit, public: Collection[str]) -> None:
         self.app = app
         self._limit = limit
+        self._public = frozenset(public)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["path"] in self._public:
             await self.app(scope, receive, send)
             return
         address = _address(scope)

@@ -177,7 +177,7 @@ async def test_a_condition_that_cannot_be_understood_is_refused(
 
 
 async def test_a_condition_twice_is_refused(alice: httpx.AsyncClient, path: str) -> None:
-    answer = await alice.delete(path, headers=[("If-Match", '"a"'), ("If-Match", "*")])  # type: ignore[arg-type]  # httpx takes pairs
+    answer = await alice.delete(path, headers=[("If-Match", '"a"'), ("If-Match", "*")])
     assert problem(answer, 422, "invalid_request")["errors"][0]["code"] == "repeated"
 
 

@@ -211,7 +211,7 @@ async def next_page(client: Client) -> tuple[httpx.AsyncClient, httpx.QueryParam
     alice = client()
     for number in range(3):
         await create(alice, title=f"milk {number}")
-    query = {"limit": 2, "sort": "title", "q": "milk", "status": "Todo"}
+    query: dict[str, Any] = {"limit": 2, "sort": "title", "q": "milk", "status": "Todo"}
     first = await alice.get("/tasks", params=query)
     return alice, httpx.URL(first.links["next"]["url"]).params
 
