@@ -206,6 +206,15 @@ async def make_app() -> AsyncIterator[MakeApp]:
         yield make
 
 
+@pytest_asyncio.fixture(scope="session")
+async def app_without_database(settings: Settings) -> AsyncIterator[FastAPI]:
+    """The database is away; the guard had let the service start before."""
+    nobody = SecretStr("postgresql://todo_api:x@127.0.0.1:1/todo")
+    app = create_app(settings.model_copy(update={"database_url": nobody}))
+    yield app
+    await app.state.engine.dispose()
+
+
 def new_user() -> str:
     """A user id as Better Auth makes them: 32 letters and digits."""
     return secrets.token_hex(16)

@@ -1,9 +1,14 @@
-"""Where the tests' Postgres comes from: a URL, Docker, or the embedded one."""
+"""The servers that tests need: a Postgres (from a URL, Docker, or the embedded one), and the API itself."""
 
 import asyncio
 import gc
 import os
+import secrets
+import socket
+import subprocess
+import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +17,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from service.dev.issuer import ISSUER, Issuer
 from service.dev.postgres import embedded
 
 
@@ -70,3 +76,43 @@ def _container() -> Iterator[str]:
 
     with PostgresContainer("postgres:18", driver=None) as container:
         yield f"{container.get_connection_url()}?sslmode=disable"  # it is on this machine, at an address that is not
+
+
+@contextmanager
+def todo_api_server(database_url: str, issuer: Issuer, **settings: str) -> Iterator[tuple[int, int]]:
+    """Run `todo-api serve` and give its port and the id of its process."""
+    port = free_port()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "DATABASE_URL": database_url,
+        "AUTH_ISSUER": ISSUER,
+        "AUTH_AUDIENCE": ISSUER,
+        "AUTH_JWKS_FILE": str(issuer.jwks_file),
+        "CURSOR_KEY": secrets.token_hex(32),
+    } | settings
+    command = [str(Path(sys.executable).with_name("todo-api")), "serve", "--port", str(port)]
+    process = subprocess.Popen(command, env=environment)
+    try:
+        deadline = time.monotonic() + 20
+        while not listens(port):
+            assert process.poll() is None, "the server did not start"
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        yield port, process.pid
+    finally:
+        process.terminate()
+        process.wait(15)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def listens(port: int) -> bool:
+    """Whether somebody does."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

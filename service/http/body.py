@@ -1,16 +1,20 @@
 """Request bodies: how large, of which type, and what JSON is (RFC 8259)."""
 
+import asyncio
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from email.message import Message as MimeMessage
 from typing import Any, NoReturn
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.http.problems import ContentTooLarge, FieldError, InvalidRequest, UnsupportedMediaType
+from service.http.problems import ContentTooLarge, FieldError, InvalidRequest, UnsupportedMediaType, problem_response
 
 LARGEST_BODY = 64 * 1024
+_LINGER_BYTES = 1024 * 1024
+_LINGER_SECONDS = 1.0
 
 MEDIA_TYPES = {
     "POST": ("application/json",),
@@ -33,7 +37,11 @@ class RequestBody:
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        body = await _read(receive, headers.get("content-length"))
+        try:
+            body = await _read(receive, headers.get("content-length"))
+        except ContentTooLarge as problem:
+            await problem_response(scope, problem)(scope, receive, _lingering(receive, send))
+            return
         if body is None:
             return  # the client went away
         if body:
@@ -56,6 +64,33 @@ async def _read(receive: Receive, content_length: str | None) -> bytes | None:
         if len(body) > LARGEST_BODY:
             raise ContentTooLarge(LARGEST_BODY)
     return bytes(body)
+
+
+def _lingering(receive: Receive, send: Send) -> Send:
+    """Send an answer at once, but end it only when the client has sent what it is sending, within bounds.
+
+    RFC 9112 §9.6: a connection that is closed on bytes that nobody read is reset, and the answer may be lost with it.
+    """
+
+    async def send_and_linger(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            await send({**message, "more_body": True})
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LINGER_SECONDS):
+                    await _discard(receive)
+            message = {"type": "http.response.body"}
+        await send(message)
+
+    return send_and_linger
+
+
+async def _discard(receive: Receive) -> None:
+    left = _LINGER_BYTES
+    while left > 0:
+        message = await receive()
+        left -= len(message.get("body", b""))
+        if not message.get("more_body", False):
+            return
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -45,6 +45,7 @@ class KeyInFlight(Problem):
 
 
 def _visible_ascii(key: str) -> str:
+    key = key.strip(" \t")  # which is no part of a field's value (RFC 9110 §5.5)
     if not (0 < len(key) <= _LONGEST and key.isascii() and key.isprintable() and " " not in key):
         raise PydanticCustomError("not_a_key", f"1 to {_LONGEST} printable ASCII characters without spaces.")
     return key

@@ -44,7 +44,6 @@ class Task(SQLModel, table=True):
         PrimaryKeyConstraint("owner_id", "id", name="tasks_pkey"),
         Index("tasks_by_created_at", "owner_id", "created_at", "id"),
         Index("tasks_by_updated_at", "owner_id", "updated_at", "id"),
-        Index("tasks_by_title", "owner_id", "title", "id"),
         CheckConstraint("owner_id <> ''", name="tasks_owner_id_check"),
         CheckConstraint("char_length(title) BETWEEN 1 AND 255", name="tasks_title_length_check"),
         CheckConstraint(text(f"title ~ '{VISIBLE}'"), name="tasks_title_visible_check"),
@@ -102,6 +101,23 @@ def _visible(value: str) -> str:
     if not re.search(VISIBLE, value):
         raise PydanticCustomError("invisible", "At least one visible character.")
     return value
+
+
+_NOT_TEXT = re.compile("[\0\ud800-\udfff]")
+
+
+def _is_text(value: Any) -> bool:
+    """Whether all strings of a JSON value are, however deep."""
+    values = [value]
+    while values:
+        match values.pop():
+            case dict() as members:
+                values += [*members.keys(), *members.values()]
+            case list() as elements:
+                values += elements
+            case str() as string if _NOT_TEXT.search(string):
+                return False
+    return True
 
 
 def _without_defaults(schema: dict[str, Any]) -> None:
@@ -162,10 +178,12 @@ class _TaskBody(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _ignore_what_the_database_sets(cls, body: Any) -> Any:
-        """What was read can be sent back as it is."""
-        if isinstance(body, dict):
-            return {name: value for name, value in body.items() if name not in _SET_BY_THE_DATABASE}
-        return body
+        """What was read can be sent back as it is. It has to be text that could have been read, all the same."""
+        if not isinstance(body, dict):
+            return body
+        if not _is_text([body[name] for name in _SET_BY_THE_DATABASE & body.keys()]):
+            raise PydanticCustomError("not_unicode", "U+0000 and lone surrogates are not text.")
+        return {name: value for name, value in body.items() if name not in _SET_BY_THE_DATABASE}
 
 
 class TaskReplace(_TaskBody):

@@ -32,7 +32,7 @@ CREATE = insert(Task).values(NEW).returning(*COLUMNS)
 
 @cache
 def list_of(order: str, descending: bool, filters: frozenset[str], after: bool) -> Any:
-    """A page of tasks in the order of one column, then of id, which the index of that name is in.
+    """A page of tasks in the order of one column, then of id. docs/decisions/0006 says which indexes there are for it.
 
     There are three columns, two directions, eight sets of filters, and pages with and without a row that they begin
     after: 96 statements.

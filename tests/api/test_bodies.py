@@ -135,6 +135,13 @@ async def test_a_lone_surrogate_is_refused(client: Client, member: str) -> None:
     assert errors_of(response) == [(f"/{member}", "not_unicode")]
 
 
+@pytest.mark.parametrize("value", ["\ud800", "a\0", ["x", {"a": "\udfff"}], {"\0": 1}])
+@pytest.mark.parametrize("member", ["id", "owner_id", "created_at", "updated_at"])
+async def test_what_is_ignored_has_to_be_text_all_the_same(client: Client, member: str, value: Any) -> None:
+    response = await send(client(), "POST", json.dumps({"title": "x", member: value}).encode())
+    assert errors_of(response) == [("", "not_unicode")]
+
+
 async def test_many_unknown_members_are_one_error(client: Client) -> None:
     body = json.dumps({f"m{number}": 1 for number in range(5000)}).encode()
     assert errors_of(await send(client(), "PATCH", body)) == [("", "unknown")]

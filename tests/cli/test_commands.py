@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from service.dev.issuer import ISSUER, Issuer
-from tests.cli.test_dev import free_port
 from tests.conftest import Database, Main, Token, in_database
+from tests.servers import free_port
 
 TODO_API = Path(sys.executable).with_name("todo-api")
 

@@ -14,14 +14,9 @@ import jwt
 import psutil
 import pytest
 
+from tests.servers import free_port
+
 TODO_API = Path(sys.executable).with_name("todo-api")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def todo_api(*arguments: str) -> subprocess.CompletedProcess[str]:

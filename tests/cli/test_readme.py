@@ -6,7 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.cli.test_dev import dev, free_port, nothing_is_left, run
+from tests.cli.test_dev import dev, nothing_is_left, run
+from tests.servers import free_port
 
 ROOT = Path(__file__).parents[2]
 CHANGING = [

@@ -1,4 +1,4 @@
-"""An index for each order that lists have, and one idea of letters on every server."""
+"""Indexes for lists in the order of time, and one idea of letters on every server."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -24,15 +24,13 @@ $do$
 
 def upgrade() -> None:
     op.execute(UNICODE)
-    # Titles sort by code point, the same on every server: an upgrade of its locales cannot break the index.
+    # Titles sort by code point, so that a cursor means the same on every server and after an upgrade of its locales.
     op.alter_column("tasks", "title", type_=sa.Text(collation="C"), schema="app")
     op.create_index("tasks_by_created_at", "tasks", ["owner_id", "created_at", "id"], schema="app")
     op.create_index("tasks_by_updated_at", "tasks", ["owner_id", "updated_at", "id"], schema="app")
-    op.create_index("tasks_by_title", "tasks", ["owner_id", "title", "id"], schema="app")
 
 
 def downgrade() -> None:
-    op.drop_index("tasks_by_title", "tasks", schema="app")
     op.drop_index("tasks_by_updated_at", "tasks", schema="app")
     op.drop_index("tasks_by_created_at", "tasks", schema="app")
     op.alter_column("tasks", "title", type_=sa.Text(collation="default"), schema="app")

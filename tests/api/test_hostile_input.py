@@ -1,0 +1,193 @@
+"""Whatever is sent, a really running server refuses it as documented, repeats nothing of it, and stays small."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import psutil
+import pytest
+import pytest_asyncio
+
+from service.dev.issuer import Issuer
+from tests.conftest import Database, new_user
+from tests.servers import todo_api_server
+
+MARKER = "x7Qp0cGJX5mB"
+DEEP = 100_000
+ONE = "/tasks/01890a5d-ac96-774b-bcce-b302099a8057"
+
+
+def body(content: bytes | str) -> bytes:
+    return content if isinstance(content, bytes) else content.encode()
+
+
+# What is sent as a body of POST, PUT and PATCH: what each must get.
+BODIES: dict[str, tuple[bytes, int]] = {
+    "10,000 names": (body("{" + ",".join(f'"{MARKER}{n:04}":1' for n in range(2800)) + "}"), 422),
+    "10,000 short names": (body("{" + ",".join(f'"{n}":1' for n in range(6000)) + "}"), 422),
+    "a deep array": (b"[" * 60_000, 422),
+    "a deep array that ends": (b'{"title":' + b"[" * 30_000 + b"]" * 30_000 + b"}", 422),
+    "deep objects": (b'{"a":' * 12_000, 422),
+    "a deep array beyond the limit": (b"[" * DEEP + b"]" * DEEP, 413),
+    "10,000 names beyond the limit": (body("{" + ",".join(f'"{MARKER}{n}":1' for n in range(10_000)) + "}"), 413),
+    "a 5,000-digit number": (b'{"title":' + b"9" * 5000 + b"}", 422),
+    "a 5,000-digit float": (b'{"title":1.' + b"9" * 5000 + b"}", 422),
+    "1e400": (b'{"title":1e400}', 422),
+    "invalid UTF-8": (b'{"title":"' + MARKER.encode() + b'\xff\xfe"}', 422),
+    "an overlong encoding": (b'{"title":"\xc0\xaf"}', 422),
+    "an encoded surrogate": (b'{"title":"\xed\xa0\x80"}', 422),
+    "UTF-16": ('{"title":"x"}'.encode("utf-16"), 422),
+    "a BOM": (b'\xef\xbb\xbf{"title":"x"}', 422),
+    "duplicate keys": (b'{"title":"x","title":"y"}', 422),
+    "NaN": (b'{"title":NaN}', 422),
+    "-Infinity": (b'{"title":"x","description":-Infinity}', 422),
+    "NUL": (b'{"title":"' + MARKER.encode() + b'\\u0000"}', 422),
+    "a raw NUL": (b'{"title":"\x00"}', 422),
+    "a lone surrogate": (b'{"title":"' + MARKER.encode() + b'\\ud800"}', 422),
+    "a lone surrogate in a name": (b'{"title":"x","\\udfff":1}', 422),
+    "a NUL in a name": (b'{"title":"x","\\u0000":1}', 422),
+    "nothing": (b"", 422),
+    "not JSON": (body(MARKER), 422),
+    "two values": (b'{"title":"x"}{"title":"y"}', 422),
+    "a comment": (b'{"title":"x"/**/}', 422),
+}
+# What is sent in a path or a query.
+TARGETS: dict[str, int] = {
+    "/tasks/%00": 422,
+    f"/tasks/{MARKER}": 422,
+    "/tasks/%FF%FE": 422,
+    "/tasks/%ED%A0%80": 422,
+    "/tasks/" + "9" * 5000: 422,
+    "/tasks/" + "[" * 10_000: 422,
+    "/tasks/%EF%BB%BF01890a5d-ac96-774b-bcce-b302099a8057": 422,
+    "/tasks/..%2f..%2fetc": 404,
+    f"/{MARKER}": 404,
+    "/%00": 404,
+    "/%FF": 404,
+    "/tasks?q=%00": 422,
+    "/tasks?q=%FF": 422,
+    "/tasks?q=%ED%A0%80": 422,
+    f"/tasks?{MARKER}=1": 422,
+    f"/tasks?q={MARKER}&q={MARKER}": 422,
+    "/tasks?limit=" + "9" * 5000: 422,
+    "/tasks?limit=NaN": 422,
+    f"/tasks?sort={MARKER}": 422,
+    f"/tasks?cursor={MARKER}": 422,
+    "/tasks?cursor=" + "A" * 20_000: 422,
+    "/tasks?" + "&".join(f"{n}=1" for n in range(6000)): 422,
+    "/tasks?" + "&".join("status=Todo" for _ in range(3000)): 422,
+    f"/tasks?updated_since={MARKER}": 422,
+    "/tasks?%EF%BB%BFq=x": 422,
+}
+HEADERS: list[tuple[str, bytes, int]] = [
+    ("Idempotency-Key", b"\xff\xfe", 422),
+    ("Idempotency-Key", b"9" * 5000, 422),
+    ("Idempotency-Key", MARKER.encode() + b" ", 201),  # white space around a value is not part of it
+    ("Idempotency-Key", MARKER.encode() + b" x", 422),
+    ("If-Match", b"\xff", 422),
+    ("If-Match", MARKER.encode(), 422),
+    ("If-Match", b'"' + b"," * 20_000, 422),
+    ("If-Match", b'"a" ,' + b" ," * 10_000 + b"x", 422),
+    ("If-Match", b'"' + MARKER.encode() + b'"', 404),
+    ("Content-Type", MARKER.encode(), 415),
+    ("Content-Type", b"application/json; charset=" + b"9" * 5000, 415),
+    ("Content-Type", b"\xff", 415),
+    ("Content-Encoding", MARKER.encode(), 415),
+    ("Authorization", b"Bearer " + MARKER.encode(), 401),
+    ("Authorization", b"Bearer \xff\xfe", 401),
+    ("Authorization", b"Bearer " + b"[" * 20_000, 401),
+    ("Authorization", b"Bearer " + b"9" * 5000 + b"." + b"9" * 5000 + b".x", 401),
+]
+
+
+@dataclass
+class Server:
+    port: int
+    process: psutil.Process
+    token: str
+
+    async def answer(self, method: str, target: str, content: bytes = b"", *headers: tuple[str, bytes]) -> bytes:
+        """Send a request byte for byte, and give all that comes back."""
+        sent = {
+            "Host": b"api.test",
+            "Authorization": b"Bearer " + self.token.encode(),
+            "Content-Type": b"application/json",
+            "Content-Length": str(len(content)).encode(),
+            "Connection": b"close",
+        } | dict(headers)
+        head = b"".join(name.encode() + b": " + value + b"\r\n" for name, value in sent.items() if value)
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(f"{method} {target} HTTP/1.1\r\n".encode() + head + b"\r\n" + content)
+        received = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+        return received
+
+
+@pytest_asyncio.fixture(scope="module")
+async def api(database: Database, issuer: Issuer) -> AsyncIterator[Server]:
+    with todo_api_server(database.api_url, issuer, RATE_LIMIT="off") as (port, pid):
+        yield Server(port, psutil.Process(pid), issuer.token(new_user(), expires_in=3600))
+
+
+def refused(received: bytes, status: int) -> None:
+    head, _, content = received.partition(b"\r\n\r\n")
+    assert head.startswith(f"HTTP/1.1 {status} ".encode()), head[:200]
+    assert MARKER.encode() not in received.replace(f'"owner_id":"{MARKER}'.encode(), b"")
+    if status >= 400:
+        assert b"application/problem+json" in head
+        assert json.loads(content)["status"] == status
+        assert len(content) < 3000
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+@pytest.mark.parametrize("name", BODIES)
+async def test_a_hostile_body_is_refused(api: Server, method: str, name: str) -> None:
+    content, status = BODIES[name]
+    refused(await api.answer(method, "/tasks" if method == "POST" else ONE, content), status)
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target[:40])
+async def test_a_hostile_path_or_query_is_refused(api: Server, target: str) -> None:
+    refused(await api.answer("GET", target), TARGETS[target])
+
+
+@pytest.mark.parametrize(("name", "value", "status"), HEADERS, ids=lambda value: str(value)[:40])
+async def test_a_hostile_header_is_refused(api: Server, name: str, value: bytes, status: int) -> None:
+    method, target = ("PATCH", ONE) if name == "If-Match" else ("POST", "/tasks")
+    refused(await api.answer(method, target, b'{"title":"x"}', (name, value)), status)
+
+
+async def test_whoever_sends_a_megabyte_before_they_listen_learns_that_it_is_too_large(api: Server) -> None:
+    for length in (b"1000000", b""):
+        head = (("Content-Length", length), ("Transfer-Encoding", b"" if length else b"chunked"))
+        content = b" " * 1_000_000 if length else b"f4240\r\n" + b" " * 1_000_000 + b"\r\n0\r\n\r\n"
+        refused(await api.answer("POST", "/tasks", content, *head), 413)
+
+
+async def test_65_kib_without_a_length_is_413_before_it_is_read_whole(api: Server) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+    writer.write(
+        b"POST /tasks HTTP/1.1\r\nHost: api.test\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n"
+        b"Authorization: Bearer " + api.token.encode() + b"\r\n\r\n"
+    )
+    for _ in range(65):
+        writer.write(b"400\r\n" + b" " * 1024 + b"\r\n")
+    # The last chunk never comes, and the answer does.
+    received = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    assert received.startswith(b"HTTP/1.1 413 ")
+    writer.close()
+
+
+async def test_the_server_stays_small_over_all_of_it(api: Server) -> None:
+    async def everything() -> None:
+        requests = [api.answer("POST", "/tasks", content) for content, _ in BODIES.values()]
+        requests += [api.answer("GET", target) for target in TARGETS]
+        requests += [api.answer("PATCH", ONE, b"{}", (name, value)) for name, value, _ in HEADERS]
+        await asyncio.gather(*requests)
+
+    await everything()
+    before = api.process.memory_info().rss
+    for _ in range(10):
+        await everything()
+    assert api.process.memory_info().rss - before < 20 * 1024 * 1024
