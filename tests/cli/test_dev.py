@@ -34,8 +34,12 @@ def dev(folder: Path, port: int) -> Iterator[tuple[subprocess.Popen[str], str]]:
     )
     try:
         assert process.stdout
-        curl = next(line.strip() for line in process.stdout if line.strip().startswith("curl "))
-        yield process, curl
+        printed: list[str] = []
+        while not (printed and printed[-1].startswith("curl ")):
+            line = process.stdout.readline()
+            assert line, f"it ended: {printed}"
+            printed.append(line.strip())
+        yield process, printed[-1]
     finally:
         process.kill()
         process.wait()
