@@ -10,7 +10,7 @@ compile := $(venv)/bin/uv pip compile --quiet --universal --python-version 3.11 
   --no-header --no-annotate --no-emit-index-url pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test cover check openapi format lock clean
+.PHONY: help dev test cover check bench openapi format lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,10 @@ check: $(testable) ## Formatting, lint, types, imports
 	$(venv)/bin/ruff check .
 	$(venv)/bin/mypy
 	$(venv)/bin/lint-imports
+
+bench: $(testable) ## CPU of a request, compared with BASE=commit; ARGS="--rounds 5"
+	@test -n "$(BASE)" || { echo "Which commit? make bench BASE=main" >&2; exit 2; }
+	$(venv)/bin/python benchmarks/compare_commits.py $(BASE) $(ARGS)
 
 openapi: $(installed) ## Write openapi.json anew, from the code
 	$(venv)/bin/todo-api openapi > openapi.json.new && mv openapi.json.new openapi.json
