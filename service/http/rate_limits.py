@@ -7,6 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from datetime import timedelta
 from ipaddress import ip_network
 from typing import Any
@@ -147,7 +148,10 @@ class AddressLimit:
 def _address(scope: Scope) -> str:
     """The client's. Of IPv6 the first 64 bits, which is what one customer of a provider has."""
     host: str = scope["client"][0] if scope["client"] else "unknown"
-    return str(ip_network(f"{host}/64", strict=False)) if ":" in host else host
+    if ":" in host:
+        with suppress(ValueError):  # a proxy may say anything
+            return str(ip_network(f"{host.partition('%')[0]}/64", strict=False))
+    return host
 
 
 class CallerLimit:
