@@ -5,12 +5,13 @@ PORT ?= 8000
 venv := .venv
 installed := $(venv)/.installed
 testable := $(venv)/.testable
+linters := tests/contract/node_modules/.installed
 install := $(venv)/bin/pip install --quiet --disable-pip-version-check --no-deps
 compile := $(venv)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-header --no-annotate --no-emit-index-url pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test cover check bench openapi format lock clean
+.PHONY: help dev test cover contract check bench openapi format lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,10 +20,15 @@ dev: $(installed) ## Run the API and an embedded Postgres on PORT (8000)
 	@exec $(venv)/bin/todo-api dev --port $(PORT)
 
 test: $(testable) ## Run the tests; ARGS="-k pattern" narrows them
-	$(venv)/bin/pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
+	$(venv)/bin/pytest -n auto --maxprocesses 4 --dist worksteal --ignore tests/contract --ignore tests/e2e $(ARGS)
 
 cover: $(testable) ## Run the tests, and fail when less than 95 % of service/ was run
 	$(MAKE) test ARGS="--cov --cov-fail-under 95 $(ARGS)"
+
+contract: $(testable) $(linters) ## Lint openapi.json, and try the running server by it as two users
+	cd tests/contract && npx --no-install spectral lint ../../openapi.json --ruleset spectral.yaml --fail-severity hint
+	cd tests/contract && REDOCLY_TELEMETRY=off npx --no-install redocly lint ../../openapi.json --config redocly.yaml
+	$(venv)/bin/pytest -s tests/contract $(ARGS)
 
 check: $(testable) ## Formatting, lint, types, imports
 	$(venv)/bin/ruff format --check .
@@ -60,4 +66,9 @@ $(installed): requirements.lock pyproject.toml
 
 $(testable): $(installed) requirements-test.lock
 	$(install) --require-hashes --requirement requirements-test.lock
+	@touch $@
+
+# Each folder with a package.json has what its lock file says, and nothing else.
+%/node_modules/.installed: %/package-lock.json %/package.json
+	cd $* && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
 	@touch $@

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import Header
 from pydantic import BeforeValidator, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, PydanticKnownError
 from starlette.responses import Response
 
 from service.http.problems import Problem
@@ -16,6 +16,9 @@ from service.http.problems import Problem
 # no value takes long to refuse.
 _ENTITY_TAG = r'(?:W/)?"[\x21\x23-\x7E\x80-\xFF]*+"'
 _LIST = re.compile(rf"[ \t,]*+{_ENTITY_TAG}(?:[ \t]*+,[ \t,]*+{_ENTITY_TAG})*+[ \t,]*+")
+_LONGEST = 4096
+# The same for OpenAPI: ECMA 262 knows no possessive quantifiers.
+_ANY_OR_LIST = rf"^(?:[ \t]*\*[ \t]*|{_LIST.pattern})$".replace("*+", "*")
 
 
 class PreconditionFailed(Problem):
@@ -45,6 +48,8 @@ class EntityTags:
 def _entity_tags(value: object) -> object:
     if not isinstance(value, str):
         return value
+    if len(value) > _LONGEST:
+        raise PydanticKnownError("string_too_long", {"max_length": _LONGEST})
     if value.strip(" \t") == "*":
         return EntityTags(any=True, tags=frozenset())
     if not _LIST.fullmatch(value):
@@ -55,16 +60,21 @@ def _entity_tags(value: object) -> object:
 _Tags = Annotated[
     EntityTags | None,
     BeforeValidator(_entity_tags),
-    WithJsonSchema({"type": "string", "maxLength": 4096, "pattern": r'^(\*|[^*]*"[^"]*".*)$'}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "maxLength": _LONGEST,
+            "pattern": _ANY_OR_LIST,
+            "examples": ['"5f3a-64a7c0ffee123"'],
+        }
+    ),
 ]
-_EXAMPLES = ['"5f3a-64a7c0ffee123"']
 
 IfMatch = Annotated[
     _Tags,
     Header(
         alias="If-Match",
         description="RFC 9110 §13.1.1: change the task only if it still has this ETag; else 412.",
-        examples=_EXAMPLES,
     ),
 ]
 IfNoneMatch = Annotated[
@@ -72,7 +82,6 @@ IfNoneMatch = Annotated[
     Header(
         alias="If-None-Match",
         description="RFC 9110 §13.1.2: send the answer only if it has another ETag by now; else 304.",
-        examples=_EXAMPLES,
     ),
 ]
 

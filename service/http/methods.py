@@ -40,6 +40,8 @@ class Methods:
             _ = self._paths  # at start-up, so that a route that this cannot serve is found there
             await self.app(scope, receive, send)
             return
+        if b"%2f" in scope.get("raw_path", b"").lower():
+            raise NotFound  # RFC 3986 §2.2: an encoded slash is no slash, and ASGI has decoded it
         offered = self._offered(scope["path"])
         method = scope["method"]
         if method not in offered:

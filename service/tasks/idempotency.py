@@ -54,11 +54,18 @@ def _visible_ascii(key: str) -> str:
 IdempotencyKeyHeader = Annotated[
     str | None,
     AfterValidator(_visible_ascii),
-    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": _LONGEST, "pattern": "^[!-~]+$"}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": _LONGEST,
+            "pattern": "^[!-~]+$",
+            "examples": ["8e03978e-40d5-43dd-bc93-6894a57f9324"],
+        }
+    ),
     Header(
         alias="Idempotency-Key",
         description="Any new value, a UUID say. However often a request comes with it, it creates one task.",
-        examples=["8e03978e-40d5-43dd-bc93-6894a57f9324"],
     ),
 ]
 

@@ -21,8 +21,9 @@ VISIBLE = (
 )
 
 
-# ECMA 262, for OpenAPI.
+# For OpenAPI: Postgres cannot hold U+0000.
 WITHOUT_NUL = r"^[^\u0000]*$"
+_VISIBLE_WITHOUT_NUL = rf"^[^\u0000]*{VISIBLE.replace('0001', '0000', 1)}[^\u0000]*$"
 
 
 class Status(StrEnum):
@@ -132,7 +133,7 @@ Title = Annotated[
         max_length=255,
         description="At least one visible character. Stored exactly as sent.",
         examples=["Buy milk"],
-        json_schema_extra={"pattern": rf"^[^\u0000]*{VISIBLE}[^\u0000]*$"},
+        json_schema_extra={"pattern": _VISIBLE_WITHOUT_NUL},
     ),
     AfterValidator(without_nul),
     AfterValidator(_visible),

@@ -45,7 +45,19 @@ def problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/nothing", "/tasks/", f"{ONE}/", f"{ONE}/x", "//tasks", "/Tasks", "/tasks%0A", "/redoc"]
+    "path",
+    [
+        "/",
+        "/nothing",
+        "/tasks/",
+        f"{ONE}/",
+        f"{ONE}/x",
+        "//tasks",
+        "/Tasks",
+        "/tasks%0A",
+        "/tasks%2F" + SOME_ID,
+        "/redoc",
+    ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS", "TRACE"])
 async def test_an_unknown_path_is_404_for_anybody(client: Client, method: str, path: str) -> None:
