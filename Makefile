@@ -5,16 +5,17 @@ PORT ?= 8000
 venv := .venv
 installed := $(venv)/.installed
 testable := $(venv)/.testable
-linters := tests/contract/node_modules/.installed
+node := $(venv)/.node
+with_node := PATH="$(CURDIR)/$(venv)/bin:$$PATH" REDOCLY_TELEMETRY=off
 install := $(venv)/bin/pip install --quiet --disable-pip-version-check --no-deps
 compile := $(venv)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-  --no-header --no-annotate --no-emit-index-url pyproject.toml
+  --no-header --no-annotate --no-emit-index-url --upgrade
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test cover contract check bench openapi format lock clean
+.PHONY: help dev test cover contract e2e check bench openapi format lock clean
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 dev: $(installed) ## Run the API and an embedded Postgres on PORT (8000)
 	@exec $(venv)/bin/todo-api dev --port $(PORT)
@@ -25,10 +26,13 @@ test: $(testable) ## Run the tests; ARGS="-k pattern" narrows them
 cover: $(testable) ## Run the tests, and fail when less than 95 % of service/ was run
 	$(MAKE) test ARGS="--cov --cov-fail-under 95 $(ARGS)"
 
-contract: $(testable) $(linters) ## Lint openapi.json, and try the running server by it as two users
-	cd tests/contract && npx --no-install spectral lint ../../openapi.json --ruleset spectral.yaml --fail-severity hint
-	cd tests/contract && REDOCLY_TELEMETRY=off npx --no-install redocly lint ../../openapi.json --config redocly.yaml
+contract: $(testable) tests/contract/node_modules ## Lint openapi.json, and try the running server by it as two users
+	cd tests/contract && $(with_node) npm run --silent lint
 	$(venv)/bin/pytest -s tests/contract $(ARGS)
+
+e2e: $(testable) tests/e2e/typescript/node_modules ## Compile a client in TypeScript and run it against the service
+	cd tests/e2e/typescript && $(with_node) npm run --silent build
+	$(with_node) $(venv)/bin/pytest tests/e2e $(ARGS)
 
 check: $(testable) ## Formatting, lint, types, imports
 	$(venv)/bin/ruff format --check .
@@ -49,11 +53,12 @@ format: $(testable) ## Format, and mend what ruff can mend
 
 lock: $(installed) ## Write the lock files anew from pyproject.toml
 	$(venv)/bin/pip install --quiet uv
-	$(compile) --upgrade --extra dev --output-file requirements.lock
-	$(compile) --upgrade --extra dev --extra test --constraint requirements.lock --output-file requirements-test.lock
+	$(compile) pyproject.toml --extra dev --output-file requirements.lock
+	$(compile) pyproject.toml --extra dev --extra test --constraint requirements.lock --output-file requirements-test.lock
+	$(compile) --group node --output-file requirements-node.lock
 
-clean: ## Remove the environment and the development data
-	rm -rf $(venv) .dev
+clean: ## Remove the environments and the development data
+	rm -rf $(venv) .dev tests/*/node_modules tests/e2e/*/node_modules
 
 # What runs, and what tests it. Every hash is checked, and nothing is built but this project itself.
 $(installed): requirements.lock pyproject.toml
@@ -68,7 +73,11 @@ $(testable): $(installed) requirements-test.lock
 	$(install) --require-hashes --requirement requirements-test.lock
 	@touch $@
 
-# Each folder with a package.json has what its lock file says, and nothing else.
-%/node_modules/.installed: %/package-lock.json %/package.json
-	cd $* && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
+$(node): $(installed) requirements-node.lock
+	$(install) --require-hashes --requirement requirements-node.lock
+	@touch $@
+
+# Exact versions with their hashes: `npm ci` fails when package.json asks for others. No package runs a script.
+%/node_modules: %/package.json %/package-lock.json $(node)
+	cd $* && $(with_node) npm ci --ignore-scripts --loglevel=error
 	@touch $@

@@ -1,0 +1,35 @@
+// What a program does about a refusal. The compiler sees to it that no code is forgotten.
+
+import type { Problem } from "./client.js";
+
+export type Advice = "sign in" | "mend the request" | "read again" | "wait and try again" | "report it";
+
+export function adviceFor({ code }: Problem): Advice {
+  switch (code) {
+    case "token_missing":
+    case "token_expired":
+    case "token_invalid":
+      return "sign in";
+    case "invalid_request":
+    case "idempotency_key_reused":
+    case "content_too_large":
+    case "unsupported_media_type":
+    case "method_not_allowed":
+    case "not_found":
+      return "mend the request";
+    case "task_not_found":
+    case "precondition_failed":
+      return "read again";
+    case "idempotency_key_in_flight":
+    case "rate_limited":
+    case "database_unavailable":
+    case "database_busy":
+    case "outcome_unknown":
+    case "not_ready":
+      return "wait and try again";
+    case "internal_error":
+      return "report it";
+    default:
+      return code satisfies never;
+  }
+}
