@@ -1,6 +1,6 @@
 """The OpenAPI document: what FastAPI derives from the routes, and what is the same for all of them."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -84,7 +84,6 @@ _HEADERS: dict[str, dict[str, Any]] = {
         "example": "5f0c6a9b1d3e4f7a8b2c9d0e1f2a3b4c",
     },
 }
-_HEADERS_OF_STATUS = {401: ["WWW-Authenticate"], 409: ["Retry-After"], 429: ["Retry-After"], 503: ["Retry-After"]}
 _EXAMPLE_ID = "5f0c6a9b1d3e4f7a8b2c9d0e1f2a3b4c"
 
 
@@ -94,33 +93,35 @@ def answers(status: int, *headers: str, description: str | None = None) -> _Resp
 
 
 def refusals(*problems: Problem) -> _Responses:
-    """The `responses` of a route that can refuse in these ways: an example of each.
+    """The `responses` of a route that can refuse in these ways: an example of each, and their codes as the only ones.
 
     What any route can refuse with (401, 429, 500 and, with a body, 413 and 415) is added to all of them.
     """
-    responses: _Responses = {}
-    for problem in problems:
-        schema = "InvalidRequest" if isinstance(problem, InvalidRequest) else "Problem"
-        response = responses.setdefault(
-            problem.status,
-            {
-                "description": title_of(problem.status),
-                "headers": _refer([*_HEADERS_OF_STATUS.get(problem.status, []), *_accept_patch(problem)]),
-                "content": {
-                    "application/problem+json": {
-                        "schema": {"$ref": f"#/components/schemas/{schema}"},
-                        "examples": {},
-                    }
+    return {
+        status: _refusal([problem for problem in problems if problem.status == status])
+        for status in dict.fromkeys(problem.status for problem in problems)
+    }
+
+
+def _refusal(problems: Sequence[Problem]) -> dict[str, Any]:
+    """The response for problems of one status."""
+    status = problems[0].status
+    name = "InvalidRequest" if isinstance(problems[0], InvalidRequest) else "Problem"
+    codes = list(dict.fromkeys(problem.code for problem in problems))
+    narrower = {"properties": {"status": {"const": status}, "code": {"enum": codes}}, "required": ["status", "code"]}
+    return {
+        "description": title_of(status),
+        "headers": _refer(header for problem in problems for header in problem.headers),
+        "content": {
+            "application/problem+json": {
+                "schema": {"allOf": [{"$ref": f"#/components/schemas/{name}"}, {"type": "object"} | narrower]},
+                "examples": {
+                    problem.code: {"summary": problem.detail, "value": problem.body(_EXAMPLE_ID)}
+                    for problem in problems
                 },
-            },
-        )
-        examples = response["content"]["application/problem+json"]["examples"]
-        examples[problem.code] = {"summary": problem.detail, "value": problem.body(_EXAMPLE_ID)}
-    return responses
-
-
-def _accept_patch(problem: Problem) -> list[str]:
-    return [name for name in problem.headers if name == "Accept-Patch"]
+            }
+        },
+    }
 
 
 def _refer(headers: Iterable[str]) -> dict[str, Any]:
