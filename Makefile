@@ -30,7 +30,7 @@ contract: $(testable) tests/contract/node_modules ## Lint openapi.json, and try 
 	cd tests/contract && $(with_node) npm run --silent lint
 	$(venv)/bin/pytest -s tests/contract $(ARGS)
 
-e2e: $(testable) tests/e2e/typescript/node_modules ## Compile a client in TypeScript and run it against the service
+e2e: $(testable) tests/e2e/typescript/node_modules tests/e2e/browser/node_modules ## A typed client and a browser, against the service
 	cd tests/e2e/typescript && $(with_node) npm run --silent build
 	$(with_node) $(venv)/bin/pytest tests/e2e $(ARGS)
 

@@ -111,6 +111,14 @@ def server(request: pytest.FixtureRequest) -> dict[str, str]:
 # --- what each worker has ---
 
 
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    """A folder for a Postgres. Not tmp_path: for root, Postgres runs as another user, whom any start of pytest shuts
+    out of that one."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
 @pytest.fixture(scope="session")
 def make_database(server: dict[str, str]) -> Iterator[Callable[[], Database]]:
     """Clone the template."""

@@ -35,8 +35,8 @@ class Switch:
 
 
 @pytest.fixture
-async def switch(tmp_path: Path) -> AsyncIterator[Switch]:
-    switch = Switch(tmp_path / "postgres")
+async def switch(scratch: Path) -> AsyncIterator[Switch]:
+    switch = Switch(scratch / "postgres")
     yield switch
     await switch.off()
 

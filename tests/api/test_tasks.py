@@ -6,7 +6,7 @@ from datetime import datetime
 import httpx
 import pytest
 
-from tests.conftest import Client
+from tests.conftest import Client, Database
 
 RFC3339_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
 
@@ -189,3 +189,19 @@ async def test_ids_are_version_7_and_grow(client: Client) -> None:
         re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", each) for each in ids
     )
     assert ids == sorted(ids)
+
+
+async def test_what_was_answered_is_there_for_everybody_else(client: Client, database: Database) -> None:
+    """Committed before the answer: another connection sees it at once."""
+    alice, other = client(), await database.as_superuser()
+    title = "SELECT title FROM app.tasks WHERE id = $1"
+    for number in range(20):
+        task = await create(alice, title=f"created {number}")
+        assert await other.fetchval(title, task["id"]) == f"created {number}"
+        for method in ("PUT", "PATCH"):
+            response = await alice.request(method, f"/tasks/{task['id']}", json={"title": f"{method} {number}"})
+            assert response.status_code == 200
+            assert await other.fetchval(title, task["id"]) == f"{method} {number}"
+        assert (await alice.delete(f"/tasks/{task['id']}")).status_code == 204
+        assert await other.fetchval(title, task["id"]) is None
+    await other.close()

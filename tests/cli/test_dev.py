@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,21 +63,22 @@ def processes_of(folder: Path) -> list[psutil.Process]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path / "dev"
-    for process in processes_of(tmp_path):
+def folder(scratch: Path) -> Iterator[Path]:
+    yield scratch / "dev"
+    for process in processes_of(scratch):
         process.kill()
 
 
 @pytest.fixture(scope="module")
-def used_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def used_folder() -> Iterator[Path]:
     """One in which the product ran before, for tests to copy."""
-    folder = tmp_path_factory.mktemp("used") / "dev"
-    with dev(folder, free_port()) as (process, curl):
-        run(curl, CREATE)
-        process.terminate()
-        process.wait(15)
-    return folder
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "dev"
+        with dev(folder, free_port()) as (process, curl):
+            run(curl, CREATE)
+            process.terminate()
+            process.wait(15)
+        yield folder
 
 
 @pytest.fixture

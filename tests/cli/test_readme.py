@@ -35,24 +35,24 @@ def settled(output: str) -> str:
     return re.sub(r"\n+", "\n", output.replace("}{", "}\n{")).strip()
 
 
-def test_on_a_fresh_machine_each_page_prints_what_it_says(tmp_path: Path) -> None:
+def test_on_a_fresh_machine_each_page_prints_what_it_says(scratch: Path) -> None:
     port = free_port()
     command = Path(sys.executable).with_name("todo-api")
-    with dev(tmp_path / "dev", port) as (process, curl):
+    with dev(scratch / "dev", port) as (process, curl):
         assert run(curl).stdout == "[]\n200"
         for page in ("README.md", "docs/api.md"):
             commands, expected = tour_of(page)
             script = "\n".join(f"{line}\necho" if line.startswith("curl") else line for line in commands)
             script = script.replace("8000", str(port)).replace(
-                ".venv/bin/todo-api token", f"{command} token --folder {tmp_path / 'dev'}"
+                ".venv/bin/todo-api token", f"{command} token --folder {scratch / 'dev'}"
             )
             printed = subprocess.run(
-                ["bash", "-euc", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
+                ["bash", "-euc", script], cwd=scratch, capture_output=True, text=True, timeout=60, check=True
             )
             assert settled(printed.stdout) == settled(expected)
         process.send_signal(signal.SIGINT)
         assert process.wait(15) == 0
-    nothing_is_left(tmp_path, port)
+    nothing_is_left(scratch, port)
 
 
 def test_the_guide_tells_of_every_code_that_there_is() -> None:
