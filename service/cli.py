@@ -172,7 +172,7 @@ def _serve(options: argparse.Namespace) -> int:
         port=options.port,
         workers=options.workers,
         loop="uvloop",
-        http="httptools",
+        http="service.http.protocol:HttpProtocol",
         ws="none",
         server_header=False,
         # Who the client is, which rate limits ask, only a trusted proxy may say.

@@ -31,14 +31,17 @@ class NotReady(Problem):
         self.headers = {"Retry-After": "10"}
 
 
-@router.get("/livez", operation_id="getLiveness", responses=answers(200))
+@router.get("/livez", summary="Does the process answer?", operation_id="getLiveness", responses=answers(200))
 async def livez() -> Health:
     """Whether the process answers."""
     return Health(status="ok")
 
 
 @router.get(
-    "/readyz", operation_id="getReadiness", responses=answers(200) | refusals(NotReady(), DatabaseUnavailable())
+    "/readyz",
+    summary="Does the database answer, and keep users apart?",
+    operation_id="getReadiness",
+    responses=answers(200) | refusals(NotReady(), DatabaseUnavailable("The database cannot be reached.")),
 )
 async def readyz(request: Request) -> Health:
     """Whether the database answers, and keeps users apart."""

@@ -42,7 +42,7 @@ class DatabaseBusy(DatabaseUnavailable):
     code = "database_busy"
 
     def __init__(self) -> None:
-        super().__init__("Somebody else was changing the same row. Nothing was changed; try again.")
+        super().__init__("The database is busy with another change. Nothing was changed; try again.")
 
 
 class OutcomeUnknown(DatabaseUnavailable):

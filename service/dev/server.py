@@ -19,9 +19,12 @@ from service.database.migrate import MigrationError, migrate
 from service.dev import DEV_FOLDER, DevError
 from service.dev.issuer import ISSUER, Issuer
 from service.dev.postgres import embedded
+from service.http.protocol import HttpProtocol
 from service.settings import MigrationSettings, Settings
 
 _HOST = "127.0.0.1"
+# Where Next.js and Vite serve a frontend unless told otherwise.
+_ORIGINS = tuple(f"http://{host}:{port}" for port in (3000, 5173) for host in ("localhost", "127.0.0.1"))
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -66,11 +69,12 @@ def _run(port: int, folder: Path | None) -> None:
             rate_limit_burst=200,
             rate_limit_storage=SecretStr("memory"),
             trusted_proxies=(),
-            cors_origins=(ISSUER,),
+            cors_origins=_ORIGINS,
         )
         config = uvicorn.Config(
             create_app(settings),
             log_level="warning",
+            http=HttpProtocol,
             ws="none",
             server_header=False,
             proxy_headers=False,

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.http.problems import ContentTooLarge, FieldError, InvalidRequest, UnsupportedMediaType, problem_response
+from service.http.problems import ContentTooLarge, InvalidRequest, UnsupportedMediaType, problem_response
 
 LARGEST_BODY = 64 * 1024
 _LINGER_BYTES = 1024 * 1024
@@ -129,22 +129,31 @@ def _check_json(body: bytes) -> None:
     """RFC 8259, with what it leaves open refused: names twice, NaN, numbers and depths without bound."""
     try:
         json.loads(body.decode("utf-8"), object_pairs_hook=_names_once, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        raise malformed_json(f"See line {error.lineno}, column {error.colno}.") from None
+    except _NameTwice:
+        raise InvalidRequest.at("", "repeated", "A name stands twice in one object.") from None
+    except UnicodeDecodeError:
+        raise malformed_json("It is not in UTF-8.") from None
     except (ValueError, RecursionError):
-        raise malformed_json() from None
+        raise malformed_json(
+            "NaN and Infinity are no JSON; numbers and nesting have to be of a sensible size."
+        ) from None
 
 
-def malformed_json() -> InvalidRequest:
+def malformed_json(why: str) -> InvalidRequest:
     """The 422 for a body that is no JSON, or more of it than can be read."""
-    error = FieldError(
-        pointer="", code="malformed_json", detail="This is not JSON as RFC 8259 has it, with each name once."
-    )
-    return InvalidRequest("The body is not valid JSON in UTF-8.", [error])
+    return InvalidRequest.at("", "malformed_json", f"This is not JSON as RFC 8259 has it. {why}")
+
+
+class _NameTwice(ValueError):
+    pass
 
 
 def _names_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise ValueError("a name stands twice")
+        raise _NameTwice
     return members
 
 

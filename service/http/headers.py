@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
-_EVERYWHERE = {
+EVERYWHERE = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "private, no-cache",
     "Vary": "Authorization, Origin",
@@ -36,7 +36,7 @@ class ResponseHeaders:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-Id"] = request_id
-                headers.update(_EVERYWHERE)
+                headers.update(EVERYWHERE)
                 headers.update(more)
             elif scope["method"] == "HEAD":
                 message = {**message, "body": b""}  # RFC 9110 §9.3.2
@@ -47,4 +47,9 @@ class ResponseHeaders:
 
 def _request_id(scope: Scope) -> str:
     given = Headers(scope=scope).get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    return given if _REQUEST_ID.fullmatch(given) else new_request_id()
+
+
+def new_request_id() -> str:
+    """32 hexadecimal digits, by chance."""
+    return uuid.uuid4().hex

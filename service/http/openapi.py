@@ -47,7 +47,7 @@ _HEADERS: dict[str, dict[str, Any]] = {
         "description": 'RFC 8288: the next page, as `<URL>; rel="next"`. Not there on the last one.',
         "required": False,
         "schema": _ASCII,
-        "example": '</tasks?cursor=WzE3NjM3MTU2MDAxMjM0NTYs&limit=100>; rel="next"',
+        "example": '</tasks?limit=100&cursor=WzE3OTUwMDAwMDBd.c2lnbmF0dXJl>; rel="next"',
     },
     "Location": {
         "description": "The path of the new task.",

@@ -66,10 +66,15 @@ def _check_query(query: bytes, repeatable: Mapping[str, bool]) -> None:
     seen = set()
     for name in names:
         if name not in repeatable:
-            raise InvalidRequest.at("/query", "unknown", "There is a parameter here that this operation does not know.")
+            raise InvalidRequest.at("/query", "unknown", _unknown(repeatable))
         if name in seen and not repeatable[name]:
             raise InvalidRequest.at(f"/query/{name}", "repeated", "This may be given once.")
         seen.add(name)
+
+
+def _unknown(known: Iterable[str]) -> str:
+    names = ", ".join(sorted(known))
+    return f"There is a parameter here that this operation does not know. It knows {names or 'none'}."
 
 
 def _check_headers(headers: Headers, names: Iterable[str]) -> None:

@@ -1,6 +1,7 @@
 """Every refusal, as application/problem+json (RFC 9457).
 
 Problem
+├── BadRequest            400  service/http/protocol.py
 ├── Unauthorized          401  (TokenMissing and its like: service/identity/verifier.py)
 ├── NotFound              404  (TaskNotFound: service/tasks/routes.py)
 ├── MethodNotAllowed      405
@@ -40,7 +41,30 @@ def title_of(status: int) -> str:
 
 
 _LONGEST_CODE = 50
-_CODE = "^[a-z0-9_]+$"
+# What can be wrong with a value. One that is not here cannot be told.
+FieldErrorCode = Literal[
+    "conflict",
+    "idempotency_key_reused",
+    "invalid",
+    "invalid_cursor",
+    "invisible",
+    "malformed_json",
+    "not_a_key",
+    "not_a_time",
+    "not_a_uuid",
+    "not_allowed",
+    "not_an_etag",
+    "not_unicode",
+    "nul",
+    "repeated",
+    "required",
+    "too_large",
+    "too_long",
+    "too_short",
+    "too_small",
+    "unknown",
+    "wrong_type",
+]
 _Sentence = Annotated[str, Field(max_length=500, pattern=r"\S")]
 
 
@@ -55,9 +79,7 @@ class FieldError(BaseModel):
         max_length=100,
         pattern="^(/.*)?$",
     )
-    code: str = Field(
-        description="Stable, for programs.", examples=["too_long"], max_length=_LONGEST_CODE, pattern=_CODE
-    )
+    code: FieldErrorCode = Field(description="Stable, for programs.", examples=["too_long"])
     detail: _Sentence = Field(description="For people.", examples=["At most 255 characters."])
 
 
@@ -112,6 +134,14 @@ class Problem(Exception):
             "code": self.code,
             "request_id": request_id,
         }
+
+
+class BadRequest(Problem):
+    status = 400
+    code = "bad_request"
+
+    def __init__(self) -> None:
+        super().__init__("This is not HTTP as RFC 9112 has it.")
 
 
 class Unauthorized(Problem):
@@ -170,7 +200,7 @@ class InvalidRequest(Problem):
         self.errors = list(dict.fromkeys(errors))[:_MOST_ERRORS]  # many unknown members are one error
 
     @classmethod
-    def at(cls, pointer: str, code: str, detail: str) -> Self:
+    def at(cls, pointer: str, code: FieldErrorCode, detail: str) -> Self:
         """One value is wrong."""
         return cls(errors=[FieldError(pointer=pointer, code=code, detail=detail)])
 

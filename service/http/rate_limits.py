@@ -86,12 +86,12 @@ class RateLimit:
                 )
             return None
 
-    def headers(self, taken: RateLimitResult) -> dict[str, str]:
+    def headers(self, left: RateLimitState) -> dict[str, str]:
         """What tells a client of this limit."""
-        seconds = taken.state.retry_after if taken.limited else taken.state.reset_after
+        seconds = left.retry_after or left.reset_after
         return {
             "RateLimit-Policy": self._policy,
-            "RateLimit": f'"{self._name}";r={taken.state.remaining};t={math.ceil(seconds)}',
+            "RateLimit": f'"{self._name}";r={left.remaining};t={math.ceil(seconds)}',
         }
 
     async def close(self) -> None:
@@ -133,15 +133,16 @@ class AddressLimit:
             await self.app(scope, receive, send)
             return
         address = _address(scope)
-        state = await self._limit.look(address)
-        if state.remaining < 1:
-            raise TooManyRequests(state.retry_after)
+        left = await self._limit.look(address)
+        if left.remaining < 1:
+            scope["state"]["headers"].update(self._limit.headers(left))
+            raise TooManyRequests(left.retry_after)
         try:
             await self.app(scope, receive, send)
         except Unauthorized:
             taken = await self._limit.take(address)
             if taken is not None:
-                scope["state"]["headers"].update(self._limit.headers(taken))
+                scope["state"]["headers"].update(self._limit.headers(taken.state))
             raise
 
 
@@ -170,7 +171,7 @@ class CallerLimit:
         caller = self._caller(scope) if scope["type"] == "http" else None
         taken = await self._limit.take(caller) if caller is not None else None
         if taken is not None:
-            scope["state"]["headers"].update(self._limit.headers(taken))
+            scope["state"]["headers"].update(self._limit.headers(taken.state))
             if taken.limited:
                 raise TooManyRequests(taken.state.retry_after)
         await self.app(scope, receive, send)

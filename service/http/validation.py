@@ -18,7 +18,7 @@ async def from_fastapi(request: Request, error: Exception) -> Response:
         return problem_response(request.scope, InvalidRequest(errors=map(_field_error, error.errors())))
     if isinstance(error, HTTPException) and error.status_code == 400:
         # FastAPI reads the JSON again, deeper in the stack, where a nesting may be too deep that was not before.
-        return problem_response(request.scope, malformed_json())
+        return problem_response(request.scope, malformed_json("It is nested too deep."))
     raise error
 
 

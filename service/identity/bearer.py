@@ -44,7 +44,10 @@ def _bearer_token(conn: HTTPConnection) -> str:
     scheme, _, token = headers[0].partition(" ")
     if scheme.lower() != "bearer":
         raise TokenMissing
-    return token.strip(" ")
+    token = token.strip(" ")
+    if not token:
+        raise TokenMissing
+    return token
 
 
 def caller_of(conn: HTTPConnection) -> Caller:

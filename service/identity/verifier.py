@@ -116,7 +116,7 @@ class Verifier:
         if len(token) > _LONGEST_TOKEN:
             raise TokenInvalid(f"it is longer than {_LONGEST_TOKEN} characters")
         if not _COMPACT_JWS.fullmatch(token):
-            raise TokenInvalid("it is not a compact JWS")
+            raise TokenInvalid("it is not a JWT, three parts with dots between")
         try:
             # The header alone: jwt.get_unverified_header would read all three parts, and jwt.decode reads them again.
             header = json.loads(base64url_decode(token.partition(".")[0]))

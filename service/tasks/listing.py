@@ -14,11 +14,11 @@ from sqlalchemy import Row
 
 from service.cursors import BrokenCursor, CallersCursors
 from service.http.problems import InvalidRequest
-from service.tasks.models import WITHOUT_NUL, Status, without_nul
+from service.tasks.models import WITHOUT_NUL, TaskStatus, without_nul
 from service.tasks.times import from_microseconds, microseconds
 
 
-class Sort(StrEnum):
+class TaskSort(StrEnum):
     """What a list is in the order of; `-` is for descending. Tasks that are alike in it are in that of their ids."""
 
     NEWEST_FIRST = "-created_at"
@@ -75,7 +75,9 @@ class ListTasks(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     status: Annotated[
-        list[Status], Field(max_length=3, description="Only tasks of one of these; may be given several times.")
+        list[TaskStatus],
+        Field(max_length=3, description="Only tasks of one of these: status=Todo&status=Done."),
+        AfterValidator(lambda several: sorted(set(several))),  # so that their order is nothing to a cursor
     ] = []
     q: Annotated[
         str | None,
@@ -97,8 +99,8 @@ class ListTasks(BaseModel):
         ),
     ] = None
     sort: Annotated[
-        Sort, Field(description="The order; `-` is for descending. Titles are in the order of their code points.")
-    ] = Sort.NEWEST_FIRST
+        TaskSort, Field(description="The order; `-` is for descending. Titles are in the order of their code points.")
+    ] = TaskSort.NEWEST_FIRST
     limit: Annotated[
         int,
         Field(ge=1, le=200, description="The most tasks to return.", json_schema_extra={"format": "int32"}),
@@ -113,15 +115,15 @@ class ListTasks(BaseModel):
         ),
     ] = None
     skip: Annotated[
-        int,
+        int | None,
         Field(
             ge=0,
             le=2**31 - 1,
-            description="How many of the first to leave out. Not together with cursor.",
+            description="How many of the first to leave out, 0 unless given. Not together with cursor.",
             json_schema_extra={"format": "int32"},
         ),
         BeforeValidator(_plain),
-    ] = 0
+    ] = None
 
     @property
     def filters(self) -> frozenset[str]:
@@ -130,9 +132,9 @@ class ListTasks(BaseModel):
 
     def parameters(self) -> dict[str, Any]:
         """Bind parameters for `statements.list_of`, but those of a cursor. One row more than `limit` is asked for."""
-        values: dict[str, Any] = {"rows": self.limit + 1, "skip": self.skip}
+        values: dict[str, Any] = {"rows": self.limit + 1, "skip": self.skip or 0}
         if self.status:
-            values["status"] = list(dict.fromkeys(self.status))
+            values["status"] = self.status
         if self.q:
             values["q"] = f"%{_LIKE_SPECIAL.sub(_ESCAPED, self.q)}%"
         if self.updated_since:
@@ -152,7 +154,7 @@ def position(query: ListTasks, cursors: CallersCursors) -> dict[str, Any]:
     """
     if query.cursor is None:
         return {}
-    if "skip" in query.model_fields_set:
+    if query.skip is not None:
         raise InvalidRequest.at("/query/skip", "conflict", "Not together with cursor.")
     try:
         key, task_id = json.loads(cursors.open(query.cursor, about=query.about()))

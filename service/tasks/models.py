@@ -26,7 +26,7 @@ WITHOUT_NUL = r"^[^\u0000]*$"
 _VISIBLE_WITHOUT_NUL = rf"^[^\u0000]*{VISIBLE.replace('0001', '0000', 1)}[^\u0000]*$"
 
 
-class Status(StrEnum):
+class TaskStatus(StrEnum):
     """How far a task has come."""
 
     TODO = "Todo"
@@ -94,7 +94,7 @@ class IdempotencyKey(SQLModel, table=True):
 def without_nul(value: str) -> str:
     """For text that goes to Postgres, which cannot hold U+0000."""
     if "\0" in value:
-        raise PydanticCustomError("nul", "U+0000 cannot be stored.")
+        raise PydanticCustomError("nul", "U+0000 is not allowed.")
     return value
 
 
@@ -124,6 +124,11 @@ def _is_text(value: Any) -> bool:
 def _without_defaults(schema: dict[str, Any]) -> None:
     for member in schema["properties"].values():
         member.pop("default", None)
+
+
+def _a_change(schema: dict[str, Any]) -> None:
+    _without_defaults(schema)
+    schema["examples"] = [{"status": "Done"}]
 
 
 Title = Annotated[
@@ -156,7 +161,7 @@ class TaskRead(BaseModel):
     id: UUID = Field(examples=["01890a5d-ac96-774b-bcce-b302099a8057"], json_schema_extra={"maxLength": 36})
     title: Title
     description: Description | None
-    status: Status
+    status: TaskStatus
     created_at: datetime = Field(
         description="RFC 3339, in UTC.", examples=["2026-11-21T09:00:00.123456Z"], json_schema_extra={"maxLength": 32}
     )
@@ -191,9 +196,12 @@ class TaskReplace(_TaskBody):
     """A whole task. What is left out goes back to its default. What the database sets (id, created_at, updated_at
     and whose it is) may be sent along, as it was read, and is ignored."""
 
+    # Clients' types would make members with a default required: the descriptions tell of it.
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
+
     title: Title
-    description: Description | None = None
-    status: Status = Status.TODO
+    description: Annotated[Description | None, Field(description="Null when it is left out.")] = None
+    status: Annotated[TaskStatus, Field(description="Todo when it is left out.")] = TaskStatus.TODO
 
 
 class TaskCreate(TaskReplace):
@@ -204,12 +212,12 @@ class TaskUpdate(_TaskBody):
     """Changes to a task (RFC 7396): what is left out stays as it is. What the database sets may be sent along, and is
     ignored."""
 
-    model_config = ConfigDict(json_schema_extra=_without_defaults)
+    model_config = ConfigDict(json_schema_extra=_a_change)
 
     # Optional, but not null: the defaults stand for "not sent" and are never used.
     title: Title = ""
     description: Description | None = None
-    status: Status = Status.TODO
+    status: TaskStatus = TaskStatus.TODO
 
     def changes(self) -> dict[str, Any]:
         """The members that were sent, and no others."""
@@ -229,4 +237,12 @@ def _canonical(value: Any) -> Any:
     return value
 
 
-TaskId = Annotated[UUID, BeforeValidator(_canonical), Path(json_schema_extra={"maxLength": _UUID_LENGTH})]
+TaskId = Annotated[
+    UUID,
+    BeforeValidator(_canonical),
+    Path(
+        description="The `id` of a task.",
+        examples=["01890a5d-ac96-774b-bcce-b302099a8057"],
+        json_schema_extra={"maxLength": _UUID_LENGTH},
+    ),
+]

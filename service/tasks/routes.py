@@ -51,6 +51,7 @@ def found(row: Row[Any] | None) -> Row[Any]:
 
 @router.get(
     "",
+    summary="List tasks",
     operation_id="listTasks",
     response_model=Annotated[list[TaskRead], Field(max_length=200)],
     responses=answers(200, "ETag", "Link")
@@ -79,6 +80,7 @@ async def list_tasks(
 
 @router.post(
     "",
+    summary="Create a task",
     operation_id="createTask",
     response_model=TaskRead,
     status_code=201,
@@ -105,6 +107,7 @@ async def create_task(
 
 @router.get(
     "/{id}",
+    summary="Read a task",
     operation_id="getTask",
     response_model=TaskRead,
     responses=answers(200, "ETag")
@@ -125,6 +128,7 @@ async def get_task(
 
 @router.put(
     "/{id}",
+    summary="Replace a task",
     operation_id="replaceTask",
     response_model=TaskRead,
     responses=answers(200, "ETag") | refusals(TaskNotFound(), PreconditionFailed(), _WRONG_BODY),
@@ -142,6 +146,7 @@ async def replace_task(
 
 @router.patch(
     "/{id}",
+    summary="Change a task",
     operation_id="updateTask",
     response_model=TaskRead,
     responses=answers(200, "ETag") | refusals(TaskNotFound(), PreconditionFailed(), _WRONG_BODY),
@@ -159,6 +164,7 @@ async def update_task(
 
 @router.delete(
     "/{id}",
+    summary="Delete a task",
     operation_id="deleteTask",
     status_code=204,
     responses=answers(204) | refusals(TaskNotFound(), PreconditionFailed(), _WRONG_ID),

@@ -94,7 +94,6 @@ async def test_an_unknown_member_is_refused_without_being_repeated(client: Clien
         b"{'title': 'x'}",
         b'{"title": NaN}',
         b'{"title": Infinity}',
-        b'{"title": "x", "title": "y"}',
         b'\xef\xbb\xbf{"title": "x"}',
         '{"title": "x"}'.encode("utf-16"),
         b'{"title": "\xff"}',
@@ -108,6 +107,16 @@ async def test_an_unknown_member_is_refused_without_being_repeated(client: Clien
 )
 async def test_what_is_not_json_is_refused(client: Client, method: str, content: bytes) -> None:
     assert errors_of(await send(client(), method, content)) == [("", "malformed_json")]
+
+
+@pytest.mark.parametrize("content", [b'{"title": "x", "title": "y"}', b'{"title": "x", "id": {"a": 1, "a": 1}}'])
+async def test_a_name_that_stands_twice_is_refused(client: Client, content: bytes) -> None:
+    assert errors_of(await send(client(), "POST", content)) == [("", "repeated")]
+
+
+async def test_where_json_ends_is_told(client: Client) -> None:
+    response = await send(client(), "POST", b'{"title":\n  s3cret}')
+    assert response.json()["errors"][0]["detail"].endswith("See line 2, column 3.")
 
 
 async def test_no_depth_of_nesting_is_a_failure(client: Client) -> None:

@@ -158,6 +158,28 @@ async def test_a_hostile_header_is_refused(api: Server, name: str, value: bytes,
     refused(await api.answer(method, target, b'{"title":"x"}', (name, value)), status)
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"x7Qp0cGJX5mB\r\n\r\n",
+        b"GET /tasks HTTP/1.1\r\nHost: a\r\nX: x7Qp0cGJX5mB\x00\r\n\r\n",
+        b"BREW /tasks HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /tasks HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"GET /tasks?q=\xff HTTP/1.1\r\nHost: a\r\n\r\n",
+    ],
+)
+async def test_what_is_not_http_is_a_problem_too(api: Server, sent: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+    writer.write(sent)
+    received = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    refused(received, 400)
+    head, _, content = received.partition(b"\r\n\r\n")
+    problem = json.loads(content)
+    assert problem["code"] == "bad_request"
+    assert f"X-Request-Id: {problem['request_id']}".encode() in head
+
+
 async def test_whoever_sends_a_megabyte_before_they_listen_learns_that_it_is_too_large(api: Server) -> None:
     for length in (b"1000000", b""):
         head = (("Content-Length", length), ("Transfer-Encoding", b"" if length else b"chunked"))

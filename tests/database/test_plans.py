@@ -14,7 +14,7 @@ import pytest_asyncio
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
 from service.tasks import statements
-from service.tasks.listing import ListTasks, Sort
+from service.tasks.listing import ListTasks, TaskSort
 from tests.conftest import Database
 
 USERS, TASKS_EACH, MANY = 10_000, 99, 10_000
@@ -26,7 +26,7 @@ FILTERS: dict[str, dict[str, Any]] = {
     "updated_since": {"updated_since": "2026-01-01T00:00:00Z"},
 }
 SETS = [names for size in range(4) for names in itertools.combinations(FILTERS, size)]
-PAGES = list(itertools.product(Sort, SETS, (False, True)))
+PAGES = list(itertools.product(TaskSort, SETS, (False, True)))
 
 INDEXES = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'app' AND tablename = 'tasks'"
 FILL = """
@@ -86,7 +86,7 @@ def rows_read(plan: dict[str, Any]) -> float:
     )
 
 
-def page(sort: Sort, filters: tuple[str, ...], after: bool, limit: int = 100) -> tuple[Any, dict[str, Any]]:
+def page(sort: TaskSort, filters: tuple[str, ...], after: bool, limit: int = 100) -> tuple[Any, dict[str, Any]]:
     query = ListTasks(sort=sort, limit=limit, **{name: value for f in filters for name, value in FILTERS[f].items()})
     values = query.parameters()
     if after:
@@ -103,7 +103,7 @@ async def test_a_caller_costs_postgres_their_own_rows(
         for sort, filters, after in PAGES:
             with subtests.test("no list reads another's rows", mode=mode, sort=sort, filters=filters, after=after):
                 await no_list_reads_anothers_rows(a_million_tasks, sort, filters, after, mode)
-        for sort in (sort for sort in Sort if sort.column != "title"):
+        for sort in (sort for sort in TaskSort if sort.column != "title"):
             with subtests.test("a page in the order of time costs the page and not the list", mode=mode, sort=sort):
                 plan = await explain(a_million_tasks, BUSY, *page(sort, (), after=True, limit=20), mode)
                 assert rows_read(plan) == 21
@@ -113,7 +113,7 @@ async def test_a_caller_costs_postgres_their_own_rows(
 
 
 async def no_list_reads_anothers_rows(
-    api: asyncpg.Connection, sort: Sort, filters: tuple[str, ...], after: bool, mode: str
+    api: asyncpg.Connection, sort: TaskSort, filters: tuple[str, ...], after: bool, mode: str
 ) -> None:
     """And who is asking is found out once, by an InitPlan."""
     plan = await explain(api, SOMEBODY, *page(sort, filters, after), mode)

@@ -91,7 +91,6 @@ def hs256(secret: bytes) -> str:
 NOW = int(time.time())
 
 BAD: dict[str, Callable[[Forge, jwt.PyJWK], str]] = {
-    "empty": lambda forge, key: "",
     "not a token": lambda forge, key: "x",
     "two segments": lambda forge, key: "a.b",
     "four segments": lambda forge, key: forge() + ".x",
@@ -183,6 +182,14 @@ async def test_a_bad_token_opens_no_operation(app: FastAPI, forge: Forge, privat
             for content in (b'{"title": "x"}', b"{"):
                 headers = {"content-type": "application/json"}
                 await refused(await client.request(method, path, content=content, headers=headers), "token_invalid")
+
+
+async def test_an_empty_token_is_none(app: FastAPI) -> None:
+    async with http_client(app, "") as client:
+        for method, path in OPERATIONS:
+            response = await client.request(method, path)
+            assert (response.status_code, response.json()["code"]) == (401, "token_missing")
+            assert response.headers["www-authenticate"] == 'Bearer realm="todo"'
 
 
 @pytest.mark.parametrize("name", EXPIRED)

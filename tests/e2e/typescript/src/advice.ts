@@ -2,14 +2,16 @@
 
 import type { Problem } from "./client.js";
 
-export type Advice = "sign in" | "mend the request" | "read again" | "wait and try again" | "report it";
+export type Advice = "take a new token" | "sign in" | "mend the request" | "read again" | "wait and try again" | "report it";
 
 export function adviceFor({ code }: Problem): Advice {
   switch (code) {
-    case "token_missing":
     case "token_expired":
+      return "take a new token";
+    case "token_missing":
     case "token_invalid":
       return "sign in";
+    case "bad_request":
     case "invalid_request":
     case "idempotency_key_reused":
     case "content_too_large":
@@ -19,12 +21,12 @@ export function adviceFor({ code }: Problem): Advice {
       return "mend the request";
     case "task_not_found":
     case "precondition_failed":
+    case "outcome_unknown": // it may have been done: sent again without an Idempotency-Key, it could be done twice
       return "read again";
     case "idempotency_key_in_flight":
     case "rate_limited":
     case "database_unavailable":
     case "database_busy":
-    case "outcome_unknown":
     case "not_ready":
       return "wait and try again";
     case "internal_error":
