@@ -21,11 +21,12 @@ from service.database.guard import Readiness, require_no_faults
 from service.http import docs
 from service.http.body import RequestBody
 from service.http.cors import cors
+from service.http.fair_share import FairShare
 from service.http.headers import ResponseHeaders
 from service.http.methods import Methods
 from service.http.openapi import describe
-from service.http.problems import Problems
-from service.http.rate_limits import AddressLimit, CallerLimit, RateLimit, TooManyRequests
+from service.http.problems import Problems, TooManyRequests
+from service.http.rate_limits import AddressLimit, CallerLimit, RateLimit
 from service.http.validation import from_fastapi
 from service.identity.bearer import BearerTokens, user_id_of
 from service.identity.keys import KeySet
@@ -111,6 +112,8 @@ def create_app(settings: Settings) -> FastAPI:
             *limits.before_authentication,
             Middleware(AuthenticationMiddleware, backend=BearerTokens(verifier, public=PUBLIC_PATHS)),
             *limits.after_authentication,
+            # Half of the connections, so that the other half is for everybody else.
+            Middleware(FairShare, most=max(1, settings.database_pool_size // 2), caller=user_id_of),
             Middleware(RequestBody),
         ],
     )

@@ -39,13 +39,18 @@ def _database_url(url: SecretStr) -> SecretStr:
 
 
 def _long_enough(key: SecretStr) -> SecretStr:
-    if len(key.get_secret_value().encode()) < 32:
+    if len(key.get_secret_value().encode()) < 32 or "choose" in key.get_secret_value():
         raise ValueError("write 32 characters at least; openssl rand -hex 32 makes one")
     return key
 
 
 def _storage(storage: SecretStr) -> SecretStr:
-    if not re.fullmatch(r"memory|rediss?://[^/?#\s]+(/\d*)?", storage.get_secret_value()):
+    try:
+        understood = re.fullmatch(r"memory|rediss?://[^/?#\s]+(/\d{0,9})?", storage.get_secret_value())
+        _ = urlsplit(storage.get_secret_value()).port
+    except ValueError:  # which quotes the port
+        understood = None
+    if not understood:
         raise ValueError("write memory, or redis://HOST:PORT/NUMBER (rediss:// with TLS)")
     return storage
 

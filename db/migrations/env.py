@@ -30,6 +30,7 @@ DECLARE
 BEGIN
   FOR policy IN SELECT polname, polrelid::regclass AS relation FROM pg_policy JOIN pg_class ON pg_class.oid = polrelid
                  WHERE relnamespace = 'app'::regnamespace
+                 ORDER BY relname  -- idempotency_keys, then tasks, as requests lock them: else both would deadlock
   LOOP
     EXECUTE format('DROP POLICY %I ON %s', policy.polname, policy.relation);
   END LOOP;

@@ -19,7 +19,8 @@ _AWAY = (
     "57",  # shut down, cancelled, timed out
     "58",  # system error
 )
-_CONTENDED = ("40", "55P03")  # serialization failure or deadlock; lock timeout
+# Serialization failure or deadlock; lock timeout; a prepared statement whose table a migration has changed since.
+_CONTENDED = ("40", "55P03", "0A000")
 _REFUSED_VALUE = ("22", "23514")  # data exception; check violation
 
 

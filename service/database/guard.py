@@ -65,8 +65,13 @@ SELECT true,
   FROM me JOIN owned ON owned.owner <> me.oid AND NOT me.rolsuper AND pg_has_role(me.oid, owned.owner, 'MEMBER')
  GROUP BY me.rolname, owned.owner
 UNION ALL
-SELECT false, 'table app.tasks does not exist', 'todo-api migrate'
- WHERE NOT EXISTS (SELECT FROM tables WHERE relname = 'tasks')
+SELECT false, format('table app.%s does not exist', needed), 'todo-api migrate'
+  FROM (VALUES ('tasks'), ('idempotency_keys')) AS needed (needed)
+ WHERE needed NOT IN (SELECT relname FROM tables)
+UNION ALL
+SELECT false, 'collation app.unicode does not exist', 'todo-api migrate'
+ WHERE NOT EXISTS (
+   SELECT FROM pg_catalog.pg_collation WHERE collname = 'unicode' AND collnamespace = to_regnamespace('app'))
 UNION ALL
 SELECT false, format('table %s has no row-level security', name),
        format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', name)
@@ -111,7 +116,7 @@ async def require_no_faults(engine: AsyncEngine) -> None:
     """
     try:
         faults = await find_faults(engine)
-    except (SQLAlchemyError, OSError, TimeoutError, ValueError) as error:
+    except (SQLAlchemyError, OSError, TimeoutError, ValueError, OverflowError) as error:
         raise GuardError(
             f"the database cannot be looked at: {in_one_line(error)}. Mend: start it, or correct DATABASE_URL"
         ) from None

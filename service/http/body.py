@@ -40,7 +40,9 @@ class RequestBody:
         try:
             body = await _read(receive, headers.get("content-length"))
         except ContentTooLarge as problem:
-            await problem_response(scope, problem)(scope, receive, _lingering(receive, send))
+            answer = problem_response(scope, problem)
+            answer.headers["Connection"] = "close"  # what is left of the body after that, nobody reads
+            await answer(scope, receive, _lingering(receive, send))
             return
         if body is None:
             return  # the client went away

@@ -10,13 +10,15 @@ Problem
 ├── ContentTooLarge       413
 ├── UnsupportedMediaType  415
 ├── InvalidRequest        422  (KeyReused: service/tasks/idempotency.py)
-├── TooManyRequests       429  service/http/rate_limits.py
+├── TooManyRequests       429
+├── HeadTooLarge          431  service/http/protocol.py
 ├── InternalError         500
 ├── DatabaseUnavailable   503  service/database/errors.py
 └── NotReady              503  service/health.py
 """
 
 import logging
+import math
 import traceback
 from collections.abc import Iterable, Sequence
 from http import HTTPStatus
@@ -206,6 +208,29 @@ class InvalidRequest(Problem):
 
     def body(self, request_id: str) -> dict[str, Any]:
         return super().body(request_id) | {"errors": [error.model_dump() for error in self.errors]}
+
+
+class TooManyRequests(Problem):
+    """Args:
+    retry_after: seconds.
+    """
+
+    status = 429
+    code = "rate_limited"
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__("Too many requests. Wait for as many seconds as Retry-After says.")
+        self.headers = {"Retry-After": str(min(max(1, math.ceil(retry_after)), 3600))}
+
+
+class HeadTooLarge(Problem):
+    """RFC 6585 §5."""
+
+    status = 431
+    code = "head_too_large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The request line and the headers have at most {limit} bytes together.")
 
 
 class InternalError(Problem):

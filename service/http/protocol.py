@@ -1,20 +1,46 @@
-"""What is not HTTP never reaches the application: uvicorn refuses it, here in the words of every other refusal."""
+"""What never reaches the application: it is not HTTP, or has no end. Refused in the words of every other refusal."""
 
 import json
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.http.headers import EVERYWHERE, new_request_id
-from service.http.problems import BadRequest
+from service.http.problems import BadRequest, HeadTooLarge, Problem, title_of
+
+_LARGEST_HEAD = 64 * 1024
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, with a 400 that is a problem (RFC 9457)."""
+    """uvicorn's protocol, with a bound for heads, and with a 400 that is a problem (RFC 9457)."""
+
+    _head_bytes: int | None = None  # of the head that is being read
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the client sends."""
+        super().data_received(data)
+        if self._head_bytes is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > _LARGEST_HEAD and not self.transport.is_closing():
+                self._refuse(HeadTooLarge(_LARGEST_HEAD))
+
+    def on_message_begin(self) -> None:
+        """The parser has found a request."""
+        self._head_bytes = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """The parser has read its head."""
+        self._head_bytes = None
+        super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
+        """Refuse what the parser cannot read."""
+        self._refuse(BadRequest())
+
+    def _refuse(self, problem: Problem) -> None:
         """Answer, and close: where the next request would begin is unknown."""
         request_id = new_request_id()
-        body = json.dumps(BadRequest().body(request_id)).encode()
+        body = json.dumps(problem.body(request_id)).encode()
         headers = {
             **EVERYWHERE,
             "X-Request-Id": request_id,
@@ -23,7 +49,8 @@ class HttpProtocol(HttpToolsProtocol):
             "Connection": "close",
         }
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        self.transport.write(f"HTTP/1.1 400 Bad Request\r\n{head}\r\n".encode() + body)
+        status_line = f"HTTP/1.1 {problem.status} {title_of(problem.status)}"
+        self.transport.write(f"{status_line}\r\n{head}\r\n".encode() + body)
         self.transport.close()
 
     def _unsupported_upgrade_warning(self) -> None:

@@ -9,16 +9,16 @@ import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from datetime import timedelta
-from ipaddress import ip_network
+from ipaddress import IPv6Address, ip_network
 from typing import Any
 
 from redis.exceptions import RedisError
 from starlette.types import ASGIApp, Receive, Scope, Send
-from throttled.asyncio import RateLimiterType, RateLimitResult, RateLimitState, Throttled, per_duration
+from throttled.asyncio import RateLimiterType, RateLimitResult, Throttled, per_duration
 from throttled.asyncio.store import BaseStore, MemoryStore, RedisStore
 from throttled.exceptions import StoreUnavailableError
 
-from service.http.problems import Problem, Unauthorized
+from service.http.problems import TooManyRequests, Unauthorized
 
 log = logging.getLogger(__name__)
 
@@ -27,19 +27,6 @@ _MOST_BUCKETS = 20_000
 _REDIS_SECONDS = 0.25
 _REDIS_PAUSE_SECONDS = 1.0
 _LOG_EVERY_SECONDS = 60.0
-
-
-class TooManyRequests(Problem):
-    """Args:
-    retry_after: seconds.
-    """
-
-    status = 429
-    code = "rate_limited"
-
-    def __init__(self, retry_after: float) -> None:
-        super().__init__("Too many requests. Wait for as many seconds as Retry-After says.")
-        self.headers = {"Retry-After": str(max(1, math.ceil(retry_after)))}
 
 
 class RateLimit:
@@ -60,6 +47,7 @@ class RateLimit:
             quota=per_duration(timedelta(seconds=seconds), requests, burst=burst),
             store=self._store,
         )
+        self._seconds_of_all_but_one = (burst - 1) * seconds / requests
         self._name = name
         self._policy = f'"{name}";q={requests};w={seconds};burst={burst}'
         self._away_until = -math.inf
@@ -86,12 +74,16 @@ class RateLimit:
                 )
             return None
 
-    def headers(self, left: RateLimitState) -> dict[str, str]:
-        """What tells a client of this limit."""
-        seconds = left.retry_after or left.reset_after
+    def headers(self, remaining: int, seconds: float) -> dict[str, str]:
+        """What tells a client of this limit.
+
+        Args:
+            remaining: requests.
+            seconds: until there are more; or, while some are left, until there are all.
+        """
         return {
             "RateLimit-Policy": self._policy,
-            "RateLimit": f'"{self._name}";r={left.remaining};t={math.ceil(seconds)}',
+            "RateLimit": f'"{self._name}";r={max(0, remaining)};t={math.ceil(seconds)}',
         }
 
     async def close(self) -> None:
@@ -100,9 +92,10 @@ class RateLimit:
             client: Any = self._store._backend.get_client()  # throttled itself never closes it
             await client.aclose(close_connection_pool=True)
 
-    async def look(self, key: str) -> RateLimitState:
-        """What is in the bucket of `key`, in memory, without taking any."""
-        return await self._buckets.peek(key)
+    async def wait(self, key: str) -> float:
+        """Seconds until there is a token in the bucket of `key`, in memory; zero or less when there is one."""
+        # Not its retry_after, which is how long the bucket has been filling.
+        return (await self._buckets.peek(key)).reset_after - self._seconds_of_all_but_one
 
 
 def _store(storage: str) -> BaseStore:
@@ -133,16 +126,16 @@ class AddressLimit:
             await self.app(scope, receive, send)
             return
         address = _address(scope)
-        left = await self._limit.look(address)
-        if left.remaining < 1:
-            scope["state"]["headers"].update(self._limit.headers(left))
-            raise TooManyRequests(left.retry_after)
+        wait = await self._limit.wait(address)
+        if wait > 0:
+            scope["state"]["headers"].update(self._limit.headers(0, wait))
+            raise TooManyRequests(wait)
         try:
             await self.app(scope, receive, send)
         except Unauthorized:
             taken = await self._limit.take(address)
             if taken is not None:
-                scope["state"]["headers"].update(self._limit.headers(taken.state))
+                scope["state"]["headers"].update(self._limit.headers(taken.state.remaining, taken.state.reset_after))
             raise
 
 
@@ -151,7 +144,9 @@ def _address(scope: Scope) -> str:
     host: str = scope["client"][0] if scope["client"] else "unknown"
     if ":" in host:
         with suppress(ValueError):  # a proxy may say anything
-            return str(ip_network(f"{host.partition('%')[0]}/64", strict=False))
+            address = IPv6Address(host.partition("%")[0])
+            # ::ffff:192.0.2.1 is an IPv4 client of a socket that takes both.
+            return str(address.ipv4_mapped or ip_network((address, 64), strict=False))
     return host
 
 
@@ -171,7 +166,8 @@ class CallerLimit:
         caller = self._caller(scope) if scope["type"] == "http" else None
         taken = await self._limit.take(caller) if caller is not None else None
         if taken is not None:
-            scope["state"]["headers"].update(self._limit.headers(taken.state))
+            seconds = taken.state.retry_after if taken.limited else taken.state.reset_after
+            scope["state"]["headers"].update(self._limit.headers(taken.state.remaining, seconds))
             if taken.limited:
                 raise TooManyRequests(taken.state.retry_after)
         await self.app(scope, receive, send)

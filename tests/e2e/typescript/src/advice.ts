@@ -15,6 +15,7 @@ export function adviceFor({ code }: Problem): Advice {
     case "invalid_request":
     case "idempotency_key_reused":
     case "content_too_large":
+    case "head_too_large":
     case "unsupported_media_type":
     case "method_not_allowed":
     case "not_found":
