@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -19,8 +20,9 @@ _AWAY = (
     "57",  # shut down, cancelled, timed out
     "58",  # system error
 )
-# Serialization failure or deadlock; lock timeout; a prepared statement whose table a migration has changed since.
-_CONTENDED = ("40", "55P03", "0A000")
+_CONTENDED = ("40", "55P03")  # serialization failure or deadlock; lock timeout
+# A prepared statement whose table a migration has changed since. The next one is prepared anew.
+_STALE = AsyncAdapt_asyncpg_dbapi.InvalidCachedStatementError
 _REFUSED_VALUE = ("22", "23514")  # data exception; check violation
 
 
@@ -66,7 +68,7 @@ def translated() -> Iterator[None]:
         if error.connection_invalidated or sqlstate.startswith(_AWAY):
             log.warning("database unavailable: SQLSTATE %s", sqlstate or "none, the connection is lost")
             raise DatabaseUnavailable from None
-        if sqlstate.startswith(_CONTENDED):
+        if sqlstate.startswith(_CONTENDED) or isinstance(error.orig, _STALE):
             raise DatabaseBusy from None
         if sqlstate.startswith(_REFUSED_VALUE):
             raise InvalidRequest("The database refuses one of the values.") from None

@@ -141,7 +141,7 @@ class AddressLimit:
 
 def _address(scope: Scope) -> str:
     """The client's. Of IPv6 the first 64 bits, which is what one customer of a provider has."""
-    host: str = scope["client"][0] if scope["client"] else "unknown"
+    host: str = (scope["client"][0] if scope["client"] else "") or "unknown"
     if ":" in host:
         with suppress(ValueError):  # a proxy may say anything
             address = IPv6Address(host.partition("%")[0])

@@ -180,6 +180,29 @@ async def test_what_is_not_http_is_a_problem_too(api: Server, sent: bytes) -> No
     assert f"X-Request-Id: {problem['request_id']}".encode() in head
 
 
+@pytest.mark.parametrize("head", [b"X: " + b"x" * 400_000, b"X: x\r\n" * 60_000, b""])
+async def test_a_head_without_an_end_is_refused(api: Server, head: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+    writer.write(b"GET /tasks" + (b" HTTP/1.1\r\nHost: a\r\n" + head if head else b"?q=" + b"x" * 400_000))
+    received = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    refused(received, 431)
+    assert json.loads(received.partition(b"\r\n\r\n")[2])["code"] == "head_too_large"
+
+
+async def test_after_a_413_the_connection_is_closed(api: Server) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+    writer.write(
+        b"POST /tasks HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer "
+        + api.token.encode()
+        + b"\r\nContent-Type: application/json\r\nContent-Length: 100000000\r\n\r\n"
+    )
+    received = await asyncio.wait_for(reader.read(), 5)  # until it is closed
+    refused(received, 413)
+    assert b"\r\nconnection: close\r\n" in received.lower()
+    writer.close()
+
+
 async def test_whoever_sends_a_megabyte_before_they_listen_learns_that_it_is_too_large(api: Server) -> None:
     for length in (b"1000000", b""):
         head = (("Content-Length", length), ("Transfer-Encoding", b"" if length else b"chunked"))

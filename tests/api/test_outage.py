@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from sqlalchemy import make_url
 from service.database.migrate import migrate
 from service.dev.postgres import embedded
 from service.settings import MigrationSettings, Settings
-from tests.conftest import MakeApp, Token, http_client, new_user
+from tests.conftest import Database, MakeApp, Token, http_client, new_user, run_sql
 
 CREATE: dict[str, Any] = {"json": {"title": "x"}}
 
@@ -90,6 +90,21 @@ async def test_a_pool_that_stays_busy_is_503(settings: Settings, make_app: MakeA
         assert is_unavailable(await client.get("/tasks"))
         assert time.monotonic() - started < 5
     await app.state.engine.dispose()
+
+
+async def test_a_column_that_a_migration_changes_is_503_at_worst(
+    make_database: Callable[[], Database], settings: Settings, make_app: MakeApp, token_for: Token
+) -> None:
+    """A prepared statement may return another type from then on, which Postgres refuses once."""
+    database = await asyncio.to_thread(make_database)
+    app = make_app(settings.model_copy(update={"database_url": SecretStr(database.api_url), "database_pool_size": 1}))
+    async with http_client(app, token_for(new_user())) as client:
+        await client.post("/tasks", **CREATE)
+        assert (await client.get("/tasks")).status_code == 200
+        await run_sql(database.superuser_url, 'ALTER TABLE app.tasks ALTER title TYPE text COLLATE "default"')
+        statuses = [(await client.get("/tasks")).status_code for _ in range(3)]
+    assert statuses[0] in (200, 503)
+    assert statuses[1:] == [200, 200]
 
 
 async def test_a_server_that_does_not_answer_is_503_within_five_seconds(

@@ -164,6 +164,33 @@ async def test_the_addresses_of_one_ipv6_customer_count_as_one(limited: Limited)
         assert (await other.get("/tasks")).status_code == 401
 
 
+async def test_ipv4_clients_of_a_dual_stack_socket_count_apart(limited: Limited, token_for: Token) -> None:
+    app = limited(rate_limit_burst=5)
+    async with from_address(app, "::ffff:192.0.2.1", None) as flood:
+        assert 429 in {answer.status_code for answer in await burst(flood, 10)}
+    async with from_address(app, "::ffff:192.0.2.2", token_for(new_user())) as alice:
+        assert (await alice.get("/tasks")).status_code == 200
+    async with from_address(app, "192.0.2.1", None) as same:
+        assert (await same.get("/tasks")).status_code == 429
+
+
+@pytest.mark.parametrize("address", ["unknown", "fe80::1%eth0", ":::", "1.2.3.4:5", ""])
+async def test_whatever_a_proxy_says_is_an_address(limited: Limited, address: str) -> None:
+    async with from_address(limited(), address, None) as client:
+        assert (await client.get("/tasks")).status_code == 401
+
+
+async def test_an_address_is_told_how_long_to_wait(limited: Limited) -> None:
+    app = limited(rate_limit_requests=1, rate_limit_seconds=20, rate_limit_burst=2)
+    async with from_address(app, "192.0.2.1", None) as flood:
+        first, second, third = [await flood.get("/tasks") for _ in range(3)]
+        await asyncio.sleep(1.1)
+        fourth = await flood.get("/tasks")
+    assert [answer.status_code for answer in (first, second, third, fourth)] == [401, 401, 429, 429]
+    assert (third.headers["retry-after"], fourth.headers["retry-after"]) == ("20", "19")
+    assert third.headers["ratelimit"] == '"address";r=0;t=20'
+
+
 # --- Redis ---
 
 

@@ -172,6 +172,12 @@ HOLES = {
     "a wall for some": ("ALTER POLICY wall ON app.tasks TO todo_api", NO_WALL),
     "an open table": ("CREATE TABLE app.notes (id int)", "table app.notes has no row-level security"),
     "no table": ("DROP TABLE app.tasks", "table app.tasks does not exist"),
+    "no table of keys": ("DROP TABLE app.idempotency_keys", "table app.idempotency_keys does not exist"),
+    "no FORCE on keys": (
+        "ALTER TABLE app.idempotency_keys NO FORCE ROW LEVEL SECURITY",
+        "table app.idempotency_keys does not force row-level security",
+    ),
+    "an older schema": ("DROP COLLATION app.unicode", "collation app.unicode does not exist"),
 }
 
 
