@@ -3,13 +3,10 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
 
-from fastapi import Header
-from pydantic import BeforeValidator, WithJsonSchema
-from pydantic_core import PydanticCustomError, PydanticKnownError
 from starlette.responses import Response
 
+from service.http.parameters import HeaderParameter, RefusedHeader
 from service.http.problems import Problem
 
 # RFC 9110 §8.8.3. A list of them has commas between, and empty members are to be borne (§5.6.1). Possessive, so that
@@ -45,45 +42,30 @@ class EntityTags:
         return self.any or current.removeprefix("W/") in {tag.removeprefix("W/") for tag in self.tags}
 
 
-def _entity_tags(value: object) -> object:
-    if not isinstance(value, str):
-        return value
+def _entity_tags(value: str) -> EntityTags:
     if len(value) > _LONGEST:
-        raise PydanticKnownError("string_too_long", {"max_length": _LONGEST})
-    if value.strip(" \t") == "*":
+        raise RefusedHeader("too_long", f"At most {_LONGEST} characters.")
+    if value == "*":
         return EntityTags(any=True, tags=frozenset())
     if not _LIST.fullmatch(value):
-        raise PydanticCustomError("not_an_etag", "Send what ETag said, with its quotation marks; or *.")
+        raise RefusedHeader("not_an_etag", "Send what ETag said, with its quotation marks; or *.")
     return EntityTags(any=False, tags=frozenset(re.findall(_ENTITY_TAG, value)))
 
 
-_Tags = Annotated[
-    EntityTags | None,
-    BeforeValidator(_entity_tags),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "maxLength": _LONGEST,
-            "pattern": _ANY_OR_LIST,
-            "examples": ['"5f3a-64a7c0ffee123"'],
-        }
-    ),
-]
+_SCHEMA = {"type": "string", "maxLength": _LONGEST, "pattern": _ANY_OR_LIST, "examples": ['"5f3a-64a7c0ffee123"']}
 
-IfMatch = Annotated[
-    _Tags,
-    Header(
-        alias="If-Match",
-        description="RFC 9110 §13.1.1: change the task only if it still has this ETag; else 412.",
-    ),
-]
-IfNoneMatch = Annotated[
-    _Tags,
-    Header(
-        alias="If-None-Match",
-        description="RFC 9110 §13.1.2: send the answer only if it has another ETag by now; else 304.",
-    ),
-]
+IF_MATCH = HeaderParameter(
+    "If-Match",
+    description="RFC 9110 §13.1.1: change the task only if it still has this ETag; else 412.",
+    schema=_SCHEMA,
+    parse=_entity_tags,
+)
+IF_NONE_MATCH = HeaderParameter(
+    "If-None-Match",
+    description="RFC 9110 §13.1.2: send the answer only if it has another ETag by now; else 304.",
+    schema=_SCHEMA,
+    parse=_entity_tags,
+)
 
 
 def not_modified(headers: Mapping[str, str]) -> Response:

@@ -46,8 +46,11 @@ class FairShare:
 
 
 async def _acquire(share: asyncio.Semaphore) -> None:
+    if not share.locked():
+        await share.acquire()
+        return
     try:
-        async with asyncio.timeout(_WAIT_SECONDS if share.locked() else None):
+        async with asyncio.timeout(_WAIT_SECONDS):
             await share.acquire()
     except TimeoutError:
         raise TooManyRequests(1) from None

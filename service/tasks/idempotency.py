@@ -6,17 +6,15 @@ https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
 import json
 from datetime import timedelta
 from hashlib import sha256
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Header
-from pydantic import AfterValidator, WithJsonSchema
-from pydantic_core import PydanticCustomError
 from sqlalchemy import Interval, Row, bindparam, delete, func, insert, literal, update
 from sqlalchemy.dialects import postgresql
 from sqlmodel import col, select
 
 from service.database.errors import DatabaseBusy
 from service.database.transaction import Transaction
+from service.http.parameters import HeaderParameter, RefusedHeader
 from service.http.problems import FieldError, InvalidRequest, Problem
 from service.tasks import statements
 from service.tasks.models import IdempotencyKey, Task, TaskCreate, TaskRead
@@ -45,29 +43,23 @@ class KeyInFlight(Problem):
 
 
 def _visible_ascii(key: str) -> str:
-    key = key.strip(" \t")  # which is no part of a field's value (RFC 9110 §5.5)
     if not (0 < len(key) <= _LONGEST and key.isascii() and key.isprintable() and " " not in key):
-        raise PydanticCustomError("not_a_key", f"1 to {_LONGEST} printable ASCII characters without spaces.")
+        raise RefusedHeader("not_a_key", f"1 to {_LONGEST} printable ASCII characters without spaces.")
     return key
 
 
-IdempotencyKeyHeader = Annotated[
-    str | None,
-    AfterValidator(_visible_ascii),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": _LONGEST,
-            "pattern": "^[!-~]+$",
-            "examples": ["8e03978e-40d5-43dd-bc93-6894a57f9324"],
-        }
-    ),
-    Header(
-        alias="Idempotency-Key",
-        description="Any new value, a UUID say. However often a request comes with it, it creates one task.",
-    ),
-]
+IDEMPOTENCY_KEY = HeaderParameter(
+    "Idempotency-Key",
+    description="Any new value, a UUID say. However often a request comes with it, it creates one task.",
+    schema={
+        "type": "string",
+        "minLength": 1,
+        "maxLength": _LONGEST,
+        "pattern": "^[!-~]+$",
+        "examples": ["8e03978e-40d5-43dd-bc93-6894a57f9324"],
+    },
+    parse=_visible_ascii,
+)
 
 _EXPIRED = col(IdempotencyKey.created_at) < func.now() - literal(timedelta(hours=24), Interval)
 _THIS_KEY = col(IdempotencyKey.key) == bindparam("this_key")

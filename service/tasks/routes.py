@@ -2,19 +2,19 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 from sqlalchemy import Executable, Row
 
 from service.cursors import CallersCursors
 from service.database.transaction import CallersTransaction
-from service.http.conditional import EntityTags, IfMatch, IfNoneMatch, PreconditionFailed, not_modified
+from service.http.conditional import IF_MATCH, IF_NONE_MATCH, EntityTags, PreconditionFailed, not_modified
 from service.http.openapi import answers, refusals
 from service.http.parameters import StrictRoute
 from service.http.problems import InvalidRequest, NotFound
 from service.tasks import statements
 from service.tasks.etags import etag_of, etag_of_list, versions
-from service.tasks.idempotency import IdempotencyKeyHeader, KeyInFlight, KeyReused, create_once
+from service.tasks.idempotency import IDEMPOTENCY_KEY, KeyInFlight, KeyReused, create_once
 from service.tasks.listing import ListTasks, next_page, position
 from service.tasks.models import TaskCreate, TaskId, TaskRead, TaskReplace, TaskUpdate
 
@@ -53,6 +53,7 @@ def found(row: Row[Any] | None) -> Row[Any]:
     "",
     summary="List tasks",
     operation_id="listTasks",
+    openapi_extra=IF_NONE_MATCH.documented(),
     response_model=Annotated[list[TaskRead], Field(max_length=200)],
     responses=answers(200, "ETag", "Link")
     | answers(304, "ETag", "Link", description=_NOT_MODIFIED)
@@ -62,17 +63,18 @@ async def list_tasks(
     query: Annotated[ListTasks, Query()],
     transaction: CallersTransaction,
     cursors: CallersCursors,
+    request: Request,
     response: Response,
-    if_none_match: IfNoneMatch = None,
 ) -> Any:
     """List tasks, newest first unless `sort` says otherwise. `Link` leads to the next page, if there is one."""
+    known = IF_NONE_MATCH.of(request)
     after = position(query, cursors)
     statement = statements.list_of(query.sort.column, query.sort.descending, query.filters, bool(after))
     tasks = await transaction.all(statement, query.parameters() | after)
     page = tasks[: query.limit]
     links = {"Link": f'<{next_page(query, page[-1], cursors)}>; rel="next"'} if len(tasks) > len(page) else {}
     headers = {"ETag": etag_of_list(page, links.get("Link", ""))} | links
-    if if_none_match and if_none_match.match_weakly(headers["ETag"]):
+    if known and known.match_weakly(headers["ETag"]):
         return not_modified(headers)
     response.headers.update(headers)
     return page
@@ -82,6 +84,7 @@ async def list_tasks(
     "",
     summary="Create a task",
     operation_id="createTask",
+    openapi_extra=IDEMPOTENCY_KEY.documented(),
     response_model=TaskRead,
     status_code=201,
     responses=answers(201, "ETag", "Location", "Idempotent-Replayed")
@@ -90,14 +93,15 @@ async def list_tasks(
 async def create_task(
     task: TaskCreate,
     transaction: CallersTransaction,
+    request: Request,
     response: Response,
-    idempotency_key: IdempotencyKeyHeader = None,
 ) -> Any:
     """Create a task. With an Idempotency-Key it is safe to send the same request again."""
-    if idempotency_key is None:
+    key = IDEMPOTENCY_KEY.of(request)
+    if key is None:
         created = found(await transaction.one_or_none(statements.CREATE, statements.new(task.model_dump())))
     else:
-        created, replayed = await create_once(task, idempotency_key, transaction)
+        created, replayed = await create_once(task, key, transaction)
         if replayed:
             response.headers["Idempotent-Replayed"] = "true"
     response.headers["Location"] = f"/tasks/{created.id}"
@@ -109,18 +113,18 @@ async def create_task(
     "/{id}",
     summary="Read a task",
     operation_id="getTask",
+    openapi_extra=IF_NONE_MATCH.documented(),
     response_model=TaskRead,
     responses=answers(200, "ETag")
     | answers(304, "ETag", description=_NOT_MODIFIED)
     | refusals(TaskNotFound(), _WRONG_ID),
 )
-async def get_task(
-    id: TaskId, transaction: CallersTransaction, response: Response, if_none_match: IfNoneMatch = None
-) -> Any:
+async def get_task(id: TaskId, transaction: CallersTransaction, request: Request, response: Response) -> Any:
     """Read a task."""
+    known = IF_NONE_MATCH.of(request)
     task = found(await transaction.one_or_none(statements.GET, {"task_id": id}))
     etag = etag_of(task)
-    if if_none_match and if_none_match.match_weakly(etag):
+    if known and known.match_weakly(etag):
         return not_modified({"ETag": etag})
     response.headers["ETag"] = etag
     return task
@@ -130,6 +134,7 @@ async def get_task(
     "/{id}",
     summary="Replace a task",
     operation_id="replaceTask",
+    openapi_extra=IF_MATCH.documented(),
     response_model=TaskRead,
     responses=answers(200, "ETag") | refusals(TaskNotFound(), PreconditionFailed(), _WRONG_BODY),
 )
@@ -137,17 +142,18 @@ async def replace_task(
     id: TaskId,
     task: TaskReplace,
     transaction: CallersTransaction,
+    request: Request,
     response: Response,
-    if_match: IfMatch = None,
 ) -> Any:
     """Replace a task: what is left out goes back to its default."""
-    return await _update(id, task.model_dump(), transaction, if_match, response)
+    return await _update(id, task.model_dump(), transaction, IF_MATCH.of(request), response)
 
 
 @router.patch(
     "/{id}",
     summary="Change a task",
     operation_id="updateTask",
+    openapi_extra=IF_MATCH.documented(),
     response_model=TaskRead,
     responses=answers(200, "ETag") | refusals(TaskNotFound(), PreconditionFailed(), _WRONG_BODY),
 )
@@ -155,23 +161,24 @@ async def update_task(
     id: TaskId,
     task: TaskUpdate,
     transaction: CallersTransaction,
+    request: Request,
     response: Response,
-    if_match: IfMatch = None,
 ) -> Any:
     """Change a task: what is left out stays as it is."""
-    return await _update(id, task.changes(), transaction, if_match, response)
+    return await _update(id, task.changes(), transaction, IF_MATCH.of(request), response)
 
 
 @router.delete(
     "/{id}",
     summary="Delete a task",
     operation_id="deleteTask",
+    openapi_extra=IF_MATCH.documented(),
     status_code=204,
     responses=answers(204) | refusals(TaskNotFound(), PreconditionFailed(), _WRONG_ID),
 )
-async def delete_task(id: TaskId, transaction: CallersTransaction, if_match: IfMatch = None) -> Response:
+async def delete_task(id: TaskId, transaction: CallersTransaction, request: Request) -> Response:
     """Delete a task."""
-    condition = _condition(if_match)
+    condition = _condition(IF_MATCH.of(request))
     await _write(statements.delete_one(if_unchanged=bool(condition)), {"task_id": id, **condition}, transaction)
     return Response(status_code=204)
 
