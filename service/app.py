@@ -112,9 +112,9 @@ def create_app(settings: Settings) -> FastAPI:
             *limits.before_authentication,
             Middleware(AuthenticationMiddleware, backend=BearerTokens(verifier, public=PUBLIC_PATHS)),
             *limits.after_authentication,
-            # Half of the connections, so that the other half is for everybody else.
-            Middleware(FairShare, most=max(1, settings.database_pool_size // 2), caller=user_id_of),
             Middleware(RequestBody),
+            # Half of the connections, so that others are left. Behind the body, which may be long in coming.
+            Middleware(FairShare, most=max(1, settings.database_pool_size // 2), caller=user_id_of),
         ],
     )
     app.state.engine = engine

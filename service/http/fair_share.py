@@ -1,4 +1,4 @@
-"""How much of the service one caller gets at once. A rate limit counts requests; this bounds what they hold."""
+"""How much of this process one caller gets at once. A rate limit counts requests; this bounds what they hold."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.http.problems import TooManyRequests
 
 _WAIT_SECONDS = 2.0
-# An answer beyond it does not fit into the buffers of the connection: whether it is read, the client decides.
+# Up to it, the server keeps what the client has not read yet. Beyond, it can be asked to wait until that is little.
 _LARGE_ANSWER = 64 * 1024
 
 
@@ -20,7 +20,7 @@ class FairShare:
     A request is under way until its answer is on its way to the client, and a large one has been read.
 
     Args:
-        most: of one caller. Others wait for two seconds, and are then refused (429).
+        most: of one caller. Further ones of theirs wait for two seconds, and are then refused (429).
         caller: gives who makes a request, or None on a public path.
     """
 

@@ -108,8 +108,10 @@ class HeaderParameter(Generic[T]):
 
 
 class RefusedHeader(ValueError):
-    """Args:
-    code, detail: as in FieldError.
+    """A header says what cannot be understood.
+
+    Args:
+        code, detail: as in FieldError.
     """
 
     def __init__(self, code: FieldErrorCode, detail: str) -> None:

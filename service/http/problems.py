@@ -1,7 +1,7 @@
 """Every refusal, as application/problem+json (RFC 9457).
 
 Problem
-├── BadRequest            400  service/http/protocol.py
+├── BadRequest            400
 ├── Unauthorized          401  (TokenMissing and its like: service/identity/verifier.py)
 ├── NotFound              404  (TaskNotFound: service/tasks/routes.py)
 ├── MethodNotAllowed      405
@@ -11,7 +11,7 @@ Problem
 ├── UnsupportedMediaType  415
 ├── InvalidRequest        422  (KeyReused: service/tasks/idempotency.py)
 ├── TooManyRequests       429
-├── HeadTooLarge          431  service/http/protocol.py
+├── HeadTooLarge          431
 ├── InternalError         500
 ├── DatabaseUnavailable   503  service/database/errors.py
 └── NotReady              503  service/health.py
@@ -188,8 +188,10 @@ class UnsupportedMediaType(Problem):
 
 
 class InvalidRequest(Problem):
-    """Args:
-    errors: one for each wrong value; the first 20 are told.
+    """Some value of the request is wrong.
+
+    Args:
+        errors: one for each wrong value; the first 20 are told.
     """
 
     status = 422
@@ -211,8 +213,10 @@ class InvalidRequest(Problem):
 
 
 class TooManyRequests(Problem):
-    """Args:
-    retry_after: seconds.
+    """RFC 6585 §4.
+
+    Args:
+        retry_after: seconds.
     """
 
     status = 429

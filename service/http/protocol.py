@@ -12,30 +12,46 @@ _LINGER_SECONDS = 1.0
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, with a bound for heads, and with a 400 that is a problem (RFC 9457)."""
+    """uvicorn's protocol, with a bound for heads and trailers, without trailers among the headers, and with a 400 that
+    is a problem (RFC 9457).
 
-    _head_bytes: int | None = None  # of the head that is being read
+    Every instance is one connection.
+    """
+
+    _unread = 0  # bytes that came since the parser last told of a head, of some body or of an end
+    _told = False
+    _in_body = False
     _refused = False
 
     def data_received(self, data: bytes) -> None:
         """Take what the client sends. What follows a refusal is thrown away."""
         if self._refused:
             return
+        self._told = False
         super().data_received(data)
-        if self._head_bytes is not None and not self._refused:
-            self._head_bytes += len(data)
-            if self._head_bytes > _LARGEST_HEAD:
-                self._refuse(HeadTooLarge(_LARGEST_HEAD))
+        self._unread = 0 if self._told else self._unread + len(data)
+        if self._unread > _LARGEST_HEAD and not self._refused:
+            self._refuse(HeadTooLarge(_LARGEST_HEAD))
 
-    def on_message_begin(self) -> None:
-        """The parser has found a request."""
-        self._head_bytes = 0
-        super().on_message_begin()
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """The parser has read a header; or a trailer, which is no header (RFC 9110 §6.5.1)."""
+        if not self._in_body:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The parser has read its head."""
-        self._head_bytes = None
+        """The parser has read a head."""
         super().on_headers_complete()
+        self._told = self._in_body = True
+
+    def on_body(self, body: bytes) -> None:
+        """The parser has read some of a body."""
+        self._told = True
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The parser has read a request to its end."""
+        self._told, self._in_body = True, False
+        super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what the parser cannot read."""
@@ -48,6 +64,17 @@ class HttpProtocol(HttpToolsProtocol):
         answer lost.
         """
         self._refused = True
+        cycle = self.cycle
+        if self._in_body:  # of the last request: whatever it was, it has no answer but this one
+            answered = cycle.response_started or bool(self.pipeline)
+            cycle.disconnected = True
+            cycle.message_event.set()
+            if answered:
+                self.transport.close()
+                return
+        elif cycle is not None and not cycle.response_complete:
+            cycle.keep_alive = False  # it came whole: it is answered, and then the connection ends
+            return
         request_id = new_request_id()
         body = json.dumps(problem.body(request_id)).encode()
         headers = {
@@ -60,9 +87,8 @@ class HttpProtocol(HttpToolsProtocol):
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         status_line = f"HTTP/1.1 {problem.status} {title_of(problem.status)}"
         self.transport.write(f"{status_line}\r\n{head}\r\n".encode() + body)
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-        self.loop.call_later(_LINGER_SECONDS, self.transport.close)
+        self.transport.write_eof()
+        self.loop.call_later(_LINGER_SECONDS, self.transport.abort)
 
     def _unsupported_upgrade_warning(self) -> None:
         """Say nothing: anybody could fill the log with it."""

@@ -9,7 +9,7 @@ import pytest
 
 from tests.api.test_lists import create
 from tests.api.test_refusals import SOME_ID, problem
-from tests.conftest import Client
+from tests.conftest import Client, Database, new_user
 
 WRITES: list[tuple[str, dict[str, Any]]] = [
     ("PUT", {"json": {"title": "changed"}}),
@@ -46,6 +46,15 @@ async def test_every_answer_with_a_task_has_its_strong_etag(alice: httpx.AsyncCl
         changed = await alice.request(method, path, json={"title": "x"})
         assert changed.headers["etag"] not in (None, before)
         assert await etag(alice, path) == changed.headers["etag"]
+
+
+async def test_another_shape_of_tasks_has_other_etags(
+    alice: httpx.AsyncClient, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a release that adds a member: what clients have is not the same representation any more."""
+    before = [await etag(alice, url) for url in (path, "/tasks")]
+    monkeypatch.setattr("service.tasks.etags._SHAPE", "5f3a")
+    assert not {*before} & {await etag(alice, url) for url in (path, "/tasks")}
 
 
 async def test_a_patch_of_nothing_leaves_the_etag(alice: httpx.AsyncClient, path: str) -> None:
@@ -119,6 +128,18 @@ async def test_a_page_has_another_etag_when_there_is_a_next_one(alice: httpx.Asy
     assert "link" in answer.headers
     again = await alice.get(oldest_first, headers={"If-None-Match": answer.headers["etag"]})
     assert (again.status_code, again.headers["link"]) == (304, answer.headers["link"])
+
+
+async def test_another_task_of_the_same_time_is_another_list(client: Client, database: Database) -> None:
+    user = new_user()
+    admin, alice = await database.as_superuser(), client(user)
+    insert = "INSERT INTO app.tasks (owner_id, title, updated_at) VALUES ($1, 'x', '2026-11-21 09:00Z')"
+    await admin.execute(insert, user)
+    before = await etag(alice, "/tasks")
+    await admin.execute("DELETE FROM app.tasks WHERE owner_id = $1", user)
+    await admin.execute(insert, user)
+    await admin.close()
+    assert await etag(alice, "/tasks") != before
 
 
 async def test_two_users_lists_are_two_representations(client: Client) -> None:

@@ -1,6 +1,7 @@
 """What one caller can hold: connections to the database, and memory for answers that nobody reads."""
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator
 
@@ -84,17 +85,19 @@ async def port(database: Database, issuer: Issuer) -> AsyncIterator[int]:
 async def test_who_does_not_read_gets_no_more(port: int, user_with_twelve_megabytes: str, token_for: Token) -> None:
     token = token_for(user_with_twelve_megabytes)
     request = f"GET /tasks?limit=200 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
-    deaf = [await asyncio.open_connection("127.0.0.1", port, limit=1024) for _ in range(2)]
-    for _, writer in deaf:
-        writer.write(request)
+    deaf = [socket.socket() for _ in range(2)]
+    for connection in deaf:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", port))
+        connection.sendall(request)
     await asyncio.sleep(0.5)
     headers = {"Authorization": f"Bearer {token}"}
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
         problem(await client.get("/tasks?limit=1", headers=headers), 429, "rate_limited")
         stranger = {"Authorization": f"Bearer {token_for(new_user())}"}
         assert (await client.get("/tasks", headers=stranger)).status_code == 200
-        for _, writer in deaf:
-            writer.transport.abort()
+        for connection in deaf:
+            connection.close()
         await asyncio.sleep(0.1)
         read = await client.get("/tasks?limit=200", headers=headers)
         assert (read.status_code, len(read.content)) == (200, int(read.headers["content-length"]))

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -24,8 +25,8 @@ def body(content: bytes | str) -> bytes:
 
 # What is sent as a body of POST, PUT and PATCH: what each must get.
 BODIES: dict[str, tuple[bytes, int]] = {
-    "10,000 names": (body("{" + ",".join(f'"{MARKER}{n:04}":1' for n in range(2800)) + "}"), 422),
-    "10,000 short names": (body("{" + ",".join(f'"{n}":1' for n in range(6000)) + "}"), 422),
+    "2,800 names": (body("{" + ",".join(f'"{MARKER}{n:04}":1' for n in range(2800)) + "}"), 422),
+    "6,000 short names": (body("{" + ",".join(f'"{n}":1' for n in range(6000)) + "}"), 422),
     "a deep array": (b"[" * 60_000, 422),
     "a deep array that ends": (b'{"title":' + b"[" * 30_000 + b"]" * 30_000 + b"}", 422),
     "deep objects": (b'{"a":' * 12_000, 422),
@@ -83,7 +84,6 @@ TARGETS: dict[str, int] = {
 HEADERS: list[tuple[str, bytes, int]] = [
     ("Idempotency-Key", b"\xff\xfe", 422),
     ("Idempotency-Key", b"9" * 5000, 422),
-    ("Idempotency-Key", MARKER.encode() + b" ", 201),  # white space around a value is not part of it
     ("Idempotency-Key", MARKER.encode() + b" x", 422),
     ("If-Match", b"\xff", 422),
     ("If-Match", MARKER.encode(), 422),
@@ -133,7 +133,7 @@ async def api(database: Database, issuer: Issuer) -> AsyncIterator[Server]:
 def refused(received: bytes, status: int) -> None:
     head, _, content = received.partition(b"\r\n\r\n")
     assert head.startswith(f"HTTP/1.1 {status} ".encode()), head[:200]
-    assert MARKER.encode() not in received.replace(f'"owner_id":"{MARKER}'.encode(), b"")
+    assert MARKER.encode() not in received
     if status >= 400:
         assert b"application/problem+json" in head
         assert json.loads(content)["status"] == status
@@ -180,14 +180,102 @@ async def test_what_is_not_http_is_a_problem_too(api: Server, sent: bytes) -> No
     assert f"X-Request-Id: {problem['request_id']}".encode() in head
 
 
+async def exchange(api: Server, *sent: bytes, seconds: float = 5) -> bytes:
+    """Write pieces, a moment apart, and read until the server ends the connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+    for piece in sent:
+        writer.write(piece)
+        await asyncio.sleep(0.05)
+    received = await asyncio.wait_for(reader.read(), seconds)
+    writer.close()
+    return received
+
+
+def statuses(received: bytes) -> list[int]:
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d\d\d) ", received)]
+
+
+HEAD = b" HTTP/1.1\r\nHost: a\r\n"
+LIVE = b"GET /livez" + HEAD + b"\r\n"
+
+
 @pytest.mark.parametrize("head", [b"X: " + b"x" * 400_000, b"X: x\r\n" * 60_000, b""])
 async def test_a_head_without_an_end_is_refused(api: Server, head: bytes) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
-    writer.write(b"GET /tasks" + (b" HTTP/1.1\r\nHost: a\r\n" + head if head else b"?q=" + b"x" * 400_000))
-    received = await asyncio.wait_for(reader.read(), 10)
-    writer.close()
+    received = await exchange(api, b"GET /tasks" + (HEAD + head if head else b"?q=" + b"x" * 400_000))
     refused(received, 431)
     assert json.loads(received.partition(b"\r\n\r\n")[2])["code"] == "head_too_large"
+
+
+@pytest.mark.parametrize(("kilobytes", "expected"), [(60, 200), (100, 431)])
+async def test_a_head_may_have_64_kib(api: Server, kilobytes: int, expected: int) -> None:
+    pieces = [b"X: " + b"x" * 9995 + b"\r\n"] * (kilobytes // 10)
+    end = b"Connection: close\r\n\r\n"
+    assert statuses(await exchange(api, b"GET /livez" + HEAD, *pieces, end)) == [expected]
+
+
+async def test_many_requests_in_one_piece_are_no_large_head(api: Server) -> None:
+    received = await exchange(api, LIVE * 2000 + b"GET /livez" + HEAD, b"Connection: close\r\n\r\n")
+    assert statuses(received) == [200] * 2001
+
+
+async def test_a_trailer_is_no_header(api: Server) -> None:
+    chunked = b"Transfer-Encoding: chunked\r\nConnection: close\r\n"
+    token = b"Authorization: Bearer " + api.token.encode() + b"\r\n"
+    assert statuses(await exchange(api, b"GET /tasks" + HEAD + chunked + b"\r\n0\r\n" + token + b"\r\n")) == [401]
+    key = b"Content-Type: application/json\r\n" + token + chunked + b'\r\nd\r\n{"title":"x"}\r\n0\r\n'
+    created = await exchange(
+        api, b"POST /tasks" + HEAD + key + b"X-Request-Id: trailer\r\nIdempotency-Key: \xff\r\n\r\n"
+    )
+    assert statuses(created) == [201]
+    assert b"trailer" not in created
+
+
+async def send_on(writer: asyncio.StreamWriter, piece: bytes) -> None:
+    """For five seconds, or until the server ends the connection."""
+    for _ in range(100):
+        writer.write(piece)
+        await writer.drain()
+        await asyncio.sleep(0.05)
+
+
+async def test_trailers_are_bounded(api: Server) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+    writer.write(b"POST /tasks" + HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n")
+    assert statuses(await reader.readuntil(b"\r\n\r\n")) == [401]
+    with pytest.raises(ConnectionError):
+        await send_on(writer, b"X: " + b"y" * 9995 + b"\r\n")
+
+
+async def test_a_good_request_is_answered_whatever_comes_behind_it(api: Server) -> None:
+    assert statuses(await exchange(api, LIVE + b"\0\r\n\r\n")) == [200]
+    token = b"Authorization: Bearer " + api.token.encode() + b"\r\nContent-Type: application/json\r\n"
+    post = b"POST /tasks" + HEAD + token + b'Content-Length: 13\r\n\r\n{"title":"x"}'
+    assert statuses(await exchange(api, post + post + b"\0")) == [201, 201]
+
+
+async def test_nothing_is_answered_after_a_refusal(api: Server) -> None:
+    assert statuses(await exchange(api, b"\0\r\n\r\n", LIVE, LIVE)) == [400]
+
+
+async def test_who_sends_on_after_a_refusal_is_cut_off(api: Server) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+    writer.write(b"\0\r\n\r\n" + b"x" * 500_000)
+    await asyncio.sleep(0.3)  # still sending, and not yet listening
+    writer.write(b"x" * 500_000)
+    refused(await asyncio.wait_for(reader.read(), 5), 400)
+    with pytest.raises(ConnectionError):
+        await send_on(writer, b"x" * 1000)
+
+
+async def test_uploads_that_stall_do_not_lock_their_sender_out(api: Server) -> None:
+    head = b"Authorization: Bearer " + api.token.encode() + b"\r\nContent-Type: application/json\r\n"
+    stalled = [await asyncio.open_connection("127.0.0.1", api.port) for _ in range(20)]
+    for _, writer in stalled:
+        writer.write(b"POST /tasks" + HEAD + head + b"Content-Length: 1000\r\n\r\n{")
+    await asyncio.sleep(0.1)
+    assert (await api.answer("GET", "/tasks?limit=1")).startswith(b"HTTP/1.1 200 ")
+    for _, writer in stalled:
+        writer.transport.abort()
 
 
 async def test_after_a_413_the_connection_is_closed(api: Server) -> None:
