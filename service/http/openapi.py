@@ -55,7 +55,7 @@ _HEADERS: dict[str, dict[str, Any]] = {
         "example": "/tasks/01890a5d-ac96-774b-bcce-b302099a8057",
     },
     "RateLimit": {
-        "description": "draft-ietf-httpapi-ratelimit-headers: `r` requests are left, and all of them again in `t` seconds. "
+        "description": "draft-ietf-httpapi-ratelimit-headers: `r` requests are left, and all of them in `t` seconds. "
         "Not there when nobody is limited.",
         "required": False,
         "schema": _ASCII,
