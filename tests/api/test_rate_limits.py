@@ -13,6 +13,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
+from redis.asyncio import Redis
 
 from service.settings import Settings
 from tests.api.test_refusals import problem
@@ -275,3 +276,30 @@ async def test_while_redis_is_away_nobody_is_limited_and_the_log_says_so_once_a_
         with redis_server(port):
             await asyncio.sleep(1.1)  # it is tried again once a second
             assert left(await alice.get("/tasks/x")) == 19
+
+
+async def test_redis_that_is_away_is_asked_once_a_second(limited: Limited, token_for: Token) -> None:
+    asked = 0
+
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    app = limited(rate_limit_storage=SecretStr(f"redis://127.0.0.1:{port}"))
+    async with server, app.router.lifespan_context(app), http_client(app, token_for(new_user())) as alice:
+        for _ in range(50):
+            assert (await alice.get("/tasks/x")).status_code == 422
+        assert 1 <= asked <= 3 + 1  # a try may be several connections
+
+
+async def test_no_connection_to_redis_outlives_the_service(limited: Limited, token_for: Token) -> None:
+    port = free_port()
+    app = limited(rate_limit_storage=SecretStr(f"redis://:pa55@127.0.0.1:{port}/0"))
+    with redis_server(port):
+        async with app.router.lifespan_context(app), http_client(app, token_for(new_user())) as alice:
+            assert left(await alice.get("/tasks/x")) == 199
+        async with Redis(port=port, password="pa55") as redis:
+            assert len(await redis.client_list()) == 1  # who is asking
