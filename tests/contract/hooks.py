@@ -6,6 +6,7 @@ Everything that one user asks is asked again by the other, who must never get an
 import json
 import os
 import re
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import requests
 import schemathesis
 from schemathesis import Case, CheckContext, HookContext, Response
 from schemathesis.core.failures import Failure
+from schemathesis.generation.meta import TestPhase
 
 # The `sub` of a token: the Authorization header with it.
 TOKENS: dict[str, str] = {
@@ -69,10 +71,13 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
 
     That is a cursor, which is signed, so that only a Link header has one (ChecksOfTwoUsers follows those), and which
     OpenAPI cannot say to be instead of skip; and a header that its own pattern refuses: the coverage phase heeds no
-    pattern of headers.
+    pattern of headers. Where operations build on each other, every key is a new one: a replay tells of a task that may
+    have been deleted since, which no check could know.
     """
     if case.meta is None or not case.meta.generation.mode.is_positive:
         return
+    if case.meta.phase.name is TestPhase.STATEFUL and case.headers and "Idempotency-Key" in case.headers:
+        case.headers["Idempotency-Key"] = uuid.uuid4().hex
     if case.query:
         case.query.pop("cursor", None)
     for parameter in case.operation.definition.raw.get("parameters", ()):
