@@ -12,10 +12,10 @@ compile := $(venv)/bin/uv pip compile --quiet --universal --python-version 3.11 
   --no-header --no-annotate --no-emit-index-url --upgrade
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test cover contract e2e check bench openapi format lock clean
+.PHONY: help dev test cover contract e2e check bench openapi format lock npm-lock clean
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 dev: $(installed) ## Run the API and an embedded Postgres on PORT (8000)
 	@exec $(venv)/bin/todo-api dev --port $(PORT)
@@ -56,6 +56,15 @@ lock: $(installed) ## Write the lock files anew from pyproject.toml
 	$(compile) pyproject.toml --extra dev --output-file requirements.lock
 	$(compile) pyproject.toml --extra dev --extra test --constraint requirements.lock --output-file requirements-test.lock
 	$(compile) --group node --output-file requirements-node.lock
+	$(MAKE) npm-lock
+
+npm-lock: $(node) ## Write the lock files of npm anew from each package.json, without addresses
+	for folder in $(dir $(wildcard tests/*/package.json tests/e2e/*/package.json)); do \
+	  (cd $$folder && $(with_node) npm install --package-lock-only --ignore-scripts --loglevel=error) || exit 1; \
+	  $(venv)/bin/python -c 'import json, sys; lock = json.load(open(sys.argv[1])); \
+	    [package.pop("funding", None) for package in lock["packages"].values()]; \
+	    open(sys.argv[1], "w").write(json.dumps(lock, indent=2) + "\n")' $$folder/package-lock.json || exit 1; \
+	done
 
 clean: ## Remove the environments and the development data
 	rm -rf $(venv) .dev tests/*/node_modules tests/e2e/*/node_modules

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import asyncpg
 import pytest
@@ -79,8 +80,10 @@ def _container() -> Iterator[str]:
 
 
 @contextmanager
-def todo_api_server(database_url: str, issuer: Issuer, **settings: str) -> Iterator[tuple[int, int]]:
-    """Run `todo-api serve` and give its port and the id of its process."""
+def todo_api_server(
+    database_url: str, issuer: Issuer, *, stderr: IO[str] | None = None, **settings: str
+) -> Iterator[tuple[int, int]]:
+    """Run `todo-api serve` and give its port and the id of its process. It may not end before it is told to."""
     port = free_port()
     environment = {
         "PATH": os.environ["PATH"],
@@ -91,7 +94,7 @@ def todo_api_server(database_url: str, issuer: Issuer, **settings: str) -> Itera
         "CURSOR_KEY": secrets.token_hex(32),
     } | settings
     command = [str(Path(sys.executable).with_name("todo-api")), "serve", "--port", str(port)]
-    process = subprocess.Popen(command, env=environment)
+    process = subprocess.Popen(command, env=environment, stderr=stderr)
     try:
         deadline = time.monotonic() + 20
         while not listens(port):
@@ -99,6 +102,7 @@ def todo_api_server(database_url: str, issuer: Issuer, **settings: str) -> Itera
             assert time.monotonic() < deadline
             time.sleep(0.02)
         yield port, process.pid
+        assert process.poll() is None, "the server has ended"
     finally:
         process.terminate()
         process.wait(15)

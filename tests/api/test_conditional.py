@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.api.test_lists import create
 from tests.api.test_refusals import SOME_ID, problem
+from tests.api.test_tasks import create
 from tests.conftest import Client, Database, new_user
 
 WRITES: list[tuple[str, dict[str, Any]]] = [

@@ -11,16 +11,10 @@ import httpx
 import pytest
 
 from tests.api.test_refusals import problem
+from tests.api.test_tasks import create
 from tests.conftest import Client
 
 SORTS = ["-created_at", "created_at", "-updated_at", "updated_at", "title", "-title"]
-
-
-async def create(client: httpx.AsyncClient, **task: object) -> dict[str, Any]:
-    response = await client.post("/tasks", json={"title": "Buy milk"} | task)
-    assert response.status_code == 201, response.text
-    body: dict[str, Any] = response.json()
-    return body
 
 
 async def titles(client: httpx.AsyncClient, **query: Any) -> list[str]:

@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime
+from typing import Any
 
 import httpx
 import pytest
@@ -11,10 +12,10 @@ from tests.conftest import Client, Database
 RFC3339_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
 
 
-async def create(client: httpx.AsyncClient, **task: object) -> dict[str, object]:
+async def create(client: httpx.AsyncClient, **task: object) -> dict[str, Any]:
     response = await client.post("/tasks", json={"title": "Buy milk"} | task)
     assert response.status_code == 201, response.text
-    body: dict[str, object] = response.json()
+    body: dict[str, Any] = response.json()
     return body
 
 

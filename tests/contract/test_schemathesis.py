@@ -12,14 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 
-from service.dev.issuer import ISSUER, Issuer
-from tests.cli.test_commands import TODO_API, wait_until
+from service.dev.issuer import Issuer
 from tests.conftest import Database, Token
-from tests.servers import free_port
+from tests.servers import todo_api_server
 
 ROOT = Path(__file__).parents[2]
 ST = Path(sys.executable).with_name("st")
@@ -33,28 +31,11 @@ SECONDS = 240
 @pytest.fixture(scope="module")
 def server_url(database: Database, issuer: Issuer) -> Iterator[str]:
     """The running server. Afterwards: it has lived through it all, and its log holds no traceback."""
-    port = free_port()
-    environment = {
-        "PATH": os.environ["PATH"],
-        "DATABASE_URL": database.api_url,
-        "AUTH_ISSUER": ISSUER,
-        "AUTH_AUDIENCE": ISSUER,
-        "CURSOR_KEY": "0123456789abcdef" * 2,
-        "AUTH_JWKS_FILE": str(issuer.jwks_file),
-        "RATE_LIMIT": "off",
-    }
     log = issuer.jwks_file.with_name("serve.log")
-    with log.open("w") as stderr:
-        process = subprocess.Popen([TODO_API, "serve", "--port", str(port)], env=environment, stderr=stderr)
-        try:
-            url = f"http://127.0.0.1:{port}"
-            wait_until(lambda: httpx.get(f"{url}/readyz").status_code == 200)
-            yield url
-            assert process.poll() is None, "the server has ended"
-            print(f"the server holds {psutil.Process(process.pid).memory_info().rss / 2**20:.0f} MiB")
-        finally:
-            process.kill()
-            process.wait()
+    with log.open("w") as stderr, todo_api_server(database.api_url, issuer, stderr=stderr, RATE_LIMIT="off") as served:
+        port, pid = served
+        yield f"http://127.0.0.1:{port}"
+        print(f"the server holds {psutil.Process(pid).memory_info().rss / 2**20:.0f} MiB")
     assert "Traceback" not in log.read_text()
 
 

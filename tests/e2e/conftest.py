@@ -1,7 +1,5 @@
 """The product as it is deployed: `todo-api serve` in a process of its own, on a Postgres that can be taken away."""
 
-import os
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,11 +11,11 @@ from pydantic import SecretStr
 from sqlalchemy import make_url
 
 from service.database.migrate import migrate
-from service.dev.issuer import ISSUER, Issuer
+from service.dev.issuer import Issuer
 from service.dev.postgres import embedded
 from service.settings import MigrationSettings
-from tests.cli.test_commands import TODO_API, wait_until
-from tests.servers import free_port
+from tests.cli.test_commands import wait_until
+from tests.servers import todo_api_server
 
 
 class Postgres:
@@ -63,27 +61,11 @@ def postgres() -> Iterator[Postgres]:
 @pytest.fixture(scope="session")
 def api(postgres: Postgres, issuer: Issuer) -> Iterator[str]:
     """The URL of the service."""
-    port = free_port()
-    environment = {
-        "PATH": os.environ["PATH"],
-        "DATABASE_URL": postgres.api_url,
-        "AUTH_ISSUER": ISSUER,
-        "AUTH_AUDIENCE": ISSUER,
-        "AUTH_JWKS_FILE": str(issuer.jwks_file),
-        "CURSOR_KEY": "0123456789abcdef" * 2,
-        # A hundred requests of a user, which are enough for any test, and then hardly another one.
-        "RATE_LIMIT_REQUESTS": "1",
-        "RATE_LIMIT_SECONDS": "3600",
-        "RATE_LIMIT_BURST": "100",
-    }
-    process = subprocess.Popen([TODO_API, "serve", "--port", str(port)], env=environment)
-    try:
-        url = f"http://127.0.0.1:{port}"
-        wait_until_ready(url)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(15)
+    # A hundred requests of a user, which are enough for any test, and then hardly another one.
+    with todo_api_server(
+        postgres.api_url, issuer, RATE_LIMIT_REQUESTS="1", RATE_LIMIT_SECONDS="3600", RATE_LIMIT_BURST="100"
+    ) as (port, _):
+        yield f"http://127.0.0.1:{port}"
 
 
 def wait_until_ready(api: str) -> None:
