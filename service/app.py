@@ -3,6 +3,7 @@
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -29,7 +30,9 @@ from service.http.problems import Problems, TooManyRequests
 from service.http.rate_limits import AddressLimit, CallerLimit, RateLimit
 from service.http.validation import from_fastapi
 from service.identity.bearer import BearerTokens, user_id_of
-from service.identity.keys import KeySet
+from service.identity.jwks_endpoint import JwksEndpoint
+from service.identity.keys import FetchedKeys, Keys, KeysUnavailable
+from service.identity.local_keys import KeysOfFile, SharedSecret
 from service.identity.verifier import TokenExpired, TokenInvalid, TokenMissing, Verifier
 from service.settings import Settings
 from service.tasks.routes import router as tasks
@@ -53,6 +56,7 @@ REFUSED_EVERYWHERE = (
     TokenExpired("it has expired"),
     TokenInvalid("its signature does not fit"),
     TooManyRequests(1),
+    KeysUnavailable(),
     DatabaseUnavailable(),
     DatabaseBusy(),
     OutcomeUnknown(),
@@ -80,11 +84,13 @@ def create_app(settings: Settings) -> FastAPI:
         SettingsError: when the key file or the database URL cannot be used.
     """
     engine = create_engine(settings.database_url, pool_size=settings.database_pool_size)
+    keys = _keys(settings)
     verifier = Verifier(
-        KeySet.from_file(settings.auth_jwks_file),
+        keys,
         issuer=settings.auth_issuer,
         audience=settings.auth_audience,
-        algorithms=settings.auth_algorithms,
+        algorithms=(SharedSecret.ALGORITHM,) if settings.auth_shared_secret else settings.auth_algorithms,
+        longest_life=timedelta(seconds=settings.auth_max_lifetime_seconds),
     )
 
     @asynccontextmanager
@@ -93,7 +99,8 @@ def create_app(settings: Settings) -> FastAPI:
         # What start-up made stays: the collector need not look at it again.
         gc.collect()
         gc.freeze()
-        yield
+        async with keys.kept_fresh():
+            yield
         await engine.dispose()
         await limits.close()
 
@@ -119,8 +126,22 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.engine = engine
     app.state.readiness = Readiness(engine)
+    app.state.keys = keys
     app.state.cursor_key = settings.cursor_key
     return app
+
+
+def _keys(settings: Settings) -> Keys:
+    if settings.auth_shared_secret:
+        return SharedSecret(settings.auth_shared_secret)
+    if settings.auth_jwks_file:
+        return KeysOfFile(settings.auth_jwks_file, settings.auth_algorithms)
+    return FetchedKeys(
+        JwksEndpoint(settings.keys_url),
+        settings.auth_algorithms,
+        refresh_after=settings.auth_jwks_refresh_seconds,
+        max_age=settings.auth_jwks_max_age_seconds,
+    )
 
 
 def openapi_document() -> dict[str, Any]:

@@ -4,12 +4,13 @@ import logging
 from typing import Literal
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from service.database.errors import DatabaseUnavailable
 from service.database.guard import Readiness
 from service.http.openapi import answers, refusals
 from service.http.problems import Problem
+from service.identity.keys import Keys, KeysUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +21,16 @@ class Health(BaseModel):
     """The service is well."""
 
     status: Literal["ok"]
+
+
+class Ready(Health):
+    """The service is well, and so is what it depends on."""
+
+    keys_age_seconds: int | None = Field(
+        description="Since the keys that tokens are checked with were fetched; null when they are not fetched.",
+        examples=[42],
+        ge=0,
+    )
 
 
 class NotReady(Problem):
@@ -39,16 +50,19 @@ async def livez() -> Health:
 
 @router.get(
     "/readyz",
-    summary="Does the database answer, and keep users apart?",
+    summary="Does the database answer, and keep users apart? Are there keys to check tokens with?",
     operation_id="getReadiness",
-    responses=answers(200) | refusals(NotReady(), DatabaseUnavailable("The database cannot be reached.")),
+    responses=answers(200)
+    | refusals(NotReady(), DatabaseUnavailable("The database cannot be reached."), KeysUnavailable()),
 )
-async def readyz(request: Request) -> Health:
-    """Whether the database answers, and keeps users apart."""
+async def readyz(request: Request) -> Ready:
+    """Whether the database answers, and keeps users apart, and how old the keys are that tokens are checked with."""
     readiness: Readiness = request.app.state.readiness
     faults = await readiness.faults()
     if faults:
         for fault in faults:
             log.error("not ready: %s", fault)
         raise NotReady
-    return Health(status="ok")
+    keys: Keys = request.app.state.keys
+    age = keys.age()
+    return Ready(status="ok", keys_age_seconds=None if age is None else int(age))

@@ -1,7 +1,8 @@
 """Every setting, in one place. Serving reads the environment only here."""
 
 import re
-from ipaddress import ip_network
+from collections.abc import Iterable
+from ipaddress import ip_address, ip_network
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -55,6 +56,36 @@ def _storage(storage: SecretStr) -> SecretStr:
     return storage
 
 
+def _own_network(host: str) -> bool:
+    """Whether a name or an address means something only here, so that nobody outside can stand in for it."""
+    try:
+        return ip_address(host).is_private
+    except ValueError:
+        return "." not in host or host.endswith((".internal", ".localhost"))
+
+
+def _keys_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        host = ""
+    if not host or parts.scheme not in ("http", "https") or parts.username is not None or parts.fragment:
+        raise ValueError("write https://HOST/api/auth/jwks")
+    if parts.scheme == "http" and not _own_network(host):
+        raise ValueError("write https://: whoever can change the keys on their way can sign in as anybody")
+    return url
+
+
+def _issuers_keys_url(issuer: str) -> str:
+    try:
+        return _keys_url(issuer.rstrip("/") + "/api/auth/jwks")
+    except ValueError as error:
+        raise ValueError(
+            f"AUTH_JWKS_URL is not set, and AUTH_ISSUER/api/auth/jwks is no place for keys: {error}"
+        ) from None
+
+
 def _network(network: str) -> str:
     try:
         return str(ip_network(network))
@@ -101,6 +132,13 @@ def _explain(fault: Any) -> str:
     return f"{name}: {said}"
 
 
+_KEY_SOURCES = {"auth_jwks_url", "auth_jwks_file", "auth_shared_secret"}
+
+
+def _names(settings: Iterable[str]) -> str:
+    return ", ".join(setting.upper() for setting in settings)
+
+
 class Settings(_Environment):
     """What `todo-api serve` needs."""
 
@@ -109,10 +147,15 @@ class Settings(_Environment):
 
     auth_issuer: Annotated[str, Field(min_length=1)]
     auth_audience: Annotated[str, Field(min_length=1)]
-    auth_jwks_file: FilePath
+    auth_jwks_url: Annotated[str, AfterValidator(_keys_url)] | None = None
+    auth_jwks_refresh_seconds: Annotated[int, Field(ge=1, le=3600)] = 300
+    auth_jwks_max_age_seconds: Annotated[int, Field(ge=1, le=7 * 24 * 3600)] = 24 * 3600
+    auth_jwks_file: FilePath | None = None
+    auth_shared_secret: Annotated[SecretStr, AfterValidator(_long_enough)] | None = None
     auth_algorithms: Annotated[
         tuple[Algorithm, ...], NoDecode, BeforeValidator(_comma_separated), Field(min_length=1)
     ] = ("EdDSA",)
+    auth_max_lifetime_seconds: Annotated[int, Field(ge=1, le=7 * 24 * 3600)] = 24 * 3600
 
     cursor_key: Annotated[SecretStr, AfterValidator(_long_enough)]
 
@@ -131,10 +174,32 @@ class Settings(_Environment):
     ] = ()
 
     @model_validator(mode="after")
+    def _one_source_of_keys(self) -> Self:
+        given = {name for name in self.model_fields_set if getattr(self, name) is not None}
+        sources = sorted(_KEY_SOURCES & given)
+        if len(sources) > 1:
+            raise ValueError(f"{_names(sources)}: leave all but one out")
+        if not sources:
+            _issuers_keys_url(self.auth_issuer)
+        if "auth_shared_secret" in given and "auth_algorithms" in given:
+            raise ValueError("AUTH_SHARED_SECRET means HS256: leave AUTH_ALGORITHMS out")
+        timed = sorted({"auth_jwks_refresh_seconds", "auth_jwks_max_age_seconds"} & given)
+        if timed and sources not in ([], ["auth_jwks_url"]):
+            raise ValueError(f"{_names(sources)} is not fetched: leave {_names(timed)} out")
+        if self.auth_jwks_max_age_seconds <= self.auth_jwks_refresh_seconds:
+            raise ValueError("AUTH_JWKS_MAX_AGE_SECONDS: write more than AUTH_JWKS_REFRESH_SECONDS")
+        return self
+
+    @property
+    def keys_url(self) -> str:
+        """Where the keys are fetched from, unless there is a file or a secret."""
+        return self.auth_jwks_url or _issuers_keys_url(self.auth_issuer)
+
+    @model_validator(mode="after")
     def _nothing_about_a_limit_that_is_off(self) -> Self:
-        told = sorted(name.upper() for name in self.model_fields_set if name.startswith("rate_limit_"))
+        told = sorted(name for name in self.model_fields_set if name.startswith("rate_limit_"))
         if told and not self.rate_limit:
-            raise ValueError(f"RATE_LIMIT is off: leave {', '.join(told)} out")
+            raise ValueError(f"RATE_LIMIT is off: leave {_names(told)} out")
         return self
 
 

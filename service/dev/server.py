@@ -8,10 +8,12 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import psutil
 import uvicorn
 from pydantic import SecretStr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from sqlalchemy import make_url
 
 from service.app import create_app
@@ -26,6 +28,16 @@ _HOST = "127.0.0.1"
 # Where Next.js and Vite serve a frontend unless told otherwise.
 _ORIGINS = tuple(f"http://{host}:{port}" for port in (3000, 5173) for host in ("localhost", "127.0.0.1"))
 _PR_SET_CHILD_SUBREAPER = 36
+
+
+class _GivenSettings(Settings):
+    """Those that are given, and the defaults: nothing of the environment, which may be meant for another service."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
 
 
 def run(port: int, *, folder: Path | None = None) -> None:
@@ -55,20 +67,12 @@ def _run(port: int, folder: Path | None) -> None:
         issuer.ensure_keys()
         _migrate(superuser_url, home)
         runtime_url = make_url(superuser_url).set(username="todo_api", password=None)
-        settings = Settings(  # every one of them, so that none is taken from the environment
+        settings = _GivenSettings(
             database_url=SecretStr(runtime_url.render_as_string(hide_password=False)),
-            database_pool_size=10,
             auth_issuer=ISSUER,
             auth_audience=ISSUER,
             auth_jwks_file=issuer.jwks_file,
-            auth_algorithms=("EdDSA",),
             cursor_key=SecretStr(issuer.derived_secret("cursors")),
-            rate_limit=True,
-            rate_limit_requests=100,
-            rate_limit_seconds=10,
-            rate_limit_burst=200,
-            rate_limit_storage=SecretStr("memory"),
-            trusted_proxies=(),
             cors_origins=_ORIGINS,
         )
         config = uvicorn.Config(

@@ -1,67 +1,201 @@
-"""The keys that tokens may be signed with (RFC 7517)."""
+"""The keys that tokens are signed with: cached, refreshed in the background, and kept through an outage.
 
-import json
+Keys
+├── FetchedKeys
+├── KeysOfFile    service/identity/local_keys.py
+└── SharedSecret
+"""
+
+import asyncio
 import logging
-from pathlib import Path
-from typing import Any
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Collection
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 
 import jwt
+from cachetools import TTLCache
 
-from service.settings import SettingsError
+from service.http.problems import Problem
+from service.identity.jwks import KeySet, NoKeys
+from service.identity.jwks_endpoint import FetchFailed, JwksEndpoint
 
 log = logging.getLogger(__name__)
 
+_SECONDS_BETWEEN_MISSES = 5.0
+# A kid that a fetch did not find is not fetched for again so soon, so that one stale client does not fetch on and on.
+_UNKNOWN_SECONDS = 10.0
+_MOST_UNKNOWN = 1000
+_LONGEST_BACK_OFF_SECONDS = 30.0
+_LONGEST_RETRY_AFTER_SECONDS = 3600.0
 
-class KeySet:
-    """Public keys by their `kid`.
+
+class KeysUnavailable(Problem):
+    """A token may be good, and what it is checked with cannot be had: no reason to sign anybody out.
 
     Args:
-        keys: JWKs as a JWKS document lists them. One that is symmetric, private, without a `kid` or of an
-            unknown kind, or whose `kid` another has, is left out with a warning: no token can then be signed with it.
+        retry_after: seconds.
     """
 
-    def __init__(self, keys: list[Any]) -> None:
-        self._keys: dict[str, jwt.PyJWK] = {}
-        for position, key in enumerate(keys):
-            try:
-                usable = _usable(key)
-            except ValueError as error:
-                log.warning("key %d of the key set is left out: %s", position, error)
-                continue
-            if usable.key_id in self._keys:
-                log.warning("key %d of the key set is left out: its kid stands there twice", position)
-            else:
-                self._keys[str(usable.key_id)] = usable
+    status = 503
+    code = "keys_unavailable"
 
-    @classmethod
-    def from_file(cls, path: Path) -> "KeySet":
-        """Read a JWKS file.
+    def __init__(self, retry_after: float = 1.0) -> None:
+        super().__init__("The keys that tokens are checked with cannot be fetched now.")
+        self.headers = {"Retry-After": str(max(1, math.ceil(retry_after)))}
+
+
+class Keys(ABC):
+    """Finds the key that a token says it is signed with."""
+
+    @abstractmethod
+    async def find(self, kid: str | None) -> jwt.PyJWK | None:
+        """The key of that id, or None when there is none. While it stays in force, it is the same object.
 
         Raises:
-            SettingsError: when the file is no JWKS document, or holds no usable key.
+            KeysUnavailable: when there may be one, and it cannot be fetched now.
         """
+
+    def age(self) -> float | None:
+        """Seconds since the keys were fetched; None for keys that are not.
+
+        Raises:
+            KeysUnavailable: when there are none.
+        """
+        return None
+
+    def kept_fresh(self) -> AbstractAsyncContextManager[None]:
+        """For as long as the service runs."""
+        return nullcontext()
+
+
+class FetchedKeys(Keys):
+    """A key that is held is given at once, whatever the network does.
+
+    Args:
+        endpoint: where the key set is.
+        algorithms: the `alg` values that keys may have.
+        refresh_after: seconds until the key set is fetched again, in the background.
+        max_age: seconds after which keys are no longer used when all fetches fail; so long, at worst, is a key
+            in use here that was revoked there.
+    """
+
+    def __init__(
+        self, endpoint: JwksEndpoint, algorithms: Collection[str], *, refresh_after: float, max_age: float
+    ) -> None:
+        self._endpoint = endpoint
+        self._algorithms = algorithms
+        self._refresh_after = refresh_after
+        self._max_age = max_age
+        self._document = b""
+        self._set: KeySet | None = None
+        self._fetched_at = -math.inf
+        self._fetching: asyncio.Task[None] | None = None
+        self._failures = 0
+        self._next_fetch_at = -math.inf
+        self._next_miss_at = -math.inf
+        self._unknown: TTLCache[str, None] = TTLCache(_MOST_UNKNOWN, _UNKNOWN_SECONDS)
+
+    async def find(self, kid: str | None) -> jwt.PyJWK | None:
+        if not kid:
+            return None
+        key = self._held(kid)
+        if key is None and self._fetching is not None:
+            await self._fetch_once()
+            key = self._held(kid)
+        if key is None and self._may_fetch_for(kid):
+            key = await self._fetch_for(kid)
+        if key is None and self._failures:
+            raise KeysUnavailable(self._next_fetch_at - time.monotonic())
+        return key
+
+    def age(self) -> float | None:
+        age = time.monotonic() - self._fetched_at
+        if age > self._max_age:
+            raise KeysUnavailable(self._next_fetch_at - time.monotonic())
+        return age
+
+    @asynccontextmanager
+    async def kept_fresh(self) -> AsyncIterator[None]:
+        refreshing = asyncio.create_task(self._refresh())
         try:
-            document = json.loads(path.read_bytes())
-            key_set = cls(document["keys"])
-        except (OSError, ValueError, TypeError, KeyError):
-            raise SettingsError(f'AUTH_JWKS_FILE: {path} is no JWKS document, {{"keys": [...]}}') from None
-        if not key_set._keys:
-            raise SettingsError(f"AUTH_JWKS_FILE: {path} holds no usable public key")
-        return key_set
+            yield
+        finally:
+            for task in filter(None, (refreshing, self._fetching)):
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+            await self._endpoint.close()
 
-    def find(self, kid: str) -> jwt.PyJWK | None:
-        """The key of that id, or None."""
-        return self._keys.get(kid)
+    async def _refresh(self) -> None:
+        while True:
+            wait = self._next_fetch_at - time.monotonic()
+            if wait > 0:
+                await asyncio.sleep(wait)
+            else:
+                await self._fetch_once()
 
+    def _held(self, kid: str) -> jwt.PyJWK | None:
+        if self._set is None or time.monotonic() - self._fetched_at > self._max_age:
+            return None
+        return self._set.find(kid)
 
-def _usable(key: Any) -> jwt.PyJWK:
-    if not isinstance(key, dict) or not isinstance(key.get("kid"), str) or not key["kid"]:
-        raise ValueError("it has no kid")
-    if key.get("kty") == "oct" or "d" in key:
-        raise ValueError("it is a secret, and only public keys belong here")
-    if key.get("use", "sig") != "sig":
-        raise ValueError("it is not for signatures")
-    try:
-        return jwt.PyJWK(key)
-    except Exception:  # whatever a parser makes of it, and without its text, which quotes the key
-        raise ValueError("it is malformed, or of an unknown kind") from None
+    def _may_fetch_for(self, kid: str) -> bool:
+        now = time.monotonic()
+        backing_off = self._failures and now < self._next_fetch_at
+        return not backing_off and now >= self._next_miss_at and kid not in self._unknown
+
+    async def _fetch_for(self, kid: str) -> jwt.PyJWK | None:
+        """Only a fetch in vain counts: after a rotation the next one is as welcome."""
+        started_at = time.monotonic()
+        await self._fetch_once()
+        key = self._held(kid)
+        if key is None and not self._failures:
+            self._next_miss_at = started_at + _SECONDS_BETWEEN_MISSES
+            self._unknown[kid] = None
+        return key
+
+    async def _fetch_once(self) -> None:
+        """Fetch, or wait for the fetch under way. A caller that goes away ends it for nobody else."""
+        if self._fetching is None:
+            self._fetching = asyncio.create_task(self._fetch())
+        await asyncio.shield(self._fetching)
+
+    async def _fetch(self) -> None:
+        try:
+            document = await self._endpoint.get()
+            if document != self._document:  # else the keys are the same objects, as before
+                self._set = KeySet(document, self._algorithms)
+                self._document = document
+        except (FetchFailed, NoKeys) as error:
+            self._note_failure(error)
+        else:
+            self._note_success()
+        finally:
+            self._fetching = None
+
+    def _note_success(self) -> None:
+        now = time.monotonic()
+        if self._failures:
+            log.warning("the keys of AUTH_JWKS_URL are fetched again")
+        self._failures = 0
+        self._fetched_at = now
+        self._next_fetch_at = now + self._refresh_after
+
+    def _note_failure(self, error: FetchFailed | NoKeys) -> None:
+        now = time.monotonic()
+        wait = min(2.0**self._failures, _LONGEST_BACK_OFF_SECONDS)
+        if isinstance(error, FetchFailed):
+            wait = max(wait, min(error.retry_after, _LONGEST_RETRY_AFTER_SECONDS))
+        self._failures += 1
+        self._next_fetch_at = now + wait
+        log.warning(
+            "the keys of AUTH_JWKS_URL cannot be fetched: %s. Next try in %.0f s; %s", error, wait, self._held_on()
+        )
+
+    def _held_on(self) -> str:
+        left = self._fetched_at + self._max_age - time.monotonic()
+        if left < 0:
+            return "there are no keys, and every token is answered with 503"
+        return f"the keys at hand stay in use, for {left:.0f} s at most"

@@ -1,23 +1,40 @@
 """What makes a token valid: RFC 7519, with the advice of RFC 8725 (best current practices) taken."""
 
+import hashlib
 import json
 import re
+import time
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import jwt
+from cachetools import TLRUCache
+from jwt.types import Options
 from jwt.utils import base64url_decode
 
 from service.http.problems import Unauthorized
 from service.identity.caller import Caller
-from service.identity.keys import KeySet
+from service.identity.keys import Keys
 
 _LONGEST_TOKEN = 8192
 _LONGEST_KID = 255
+_MOST_CHECKED = 10_000
 # Three segments of base64url, none empty, without padding (RFC 7515 §3.1).
 _COMPACT_JWS = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 _TYPES = (None, "jwt", "at+jwt")
+# Each is named: PyJWT would leave them all unjudged along with the signature.
+_CLAIMS: Options = {
+    "require": ["exp", "iat", "iss", "aud", "sub"],
+    "verify_exp": True,
+    "verify_iat": True,
+    "verify_nbf": True,
+    "verify_iss": True,
+    "verify_aud": True,
+    "verify_sub": True,
+    "verify_jti": True,
+}
 
 
 class TokenMissing(Unauthorized):
@@ -37,18 +54,29 @@ class TokenMissing(Unauthorized):
 class TokenInvalid(Unauthorized):
     """Args:
     reason: for the developer of the client, without anything that the token held.
+    hint: for whoever runs this service, likewise.
     """
 
     code = "token_invalid"
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, hint: str = "") -> None:
         super().__init__(f"The token is refused: {reason}.")
         challenge = f'Bearer realm="todo", error="invalid_token", error_description="{reason}"'
         self.headers = {"WWW-Authenticate": challenge}
+        self.reason, self.hint = reason, hint
 
 
 class TokenExpired(TokenInvalid):
     code = "token_expired"
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """That a signature is right has been seen, with this key."""
+
+    kid: str | None
+    key: jwt.PyJWK
+    expires_at: float
 
 
 class Verifier:
@@ -65,7 +93,7 @@ class Verifier:
 
     def __init__(
         self,
-        keys: KeySet,
+        keys: Keys,
         *,
         issuer: str,
         audience: str,
@@ -79,68 +107,108 @@ class Verifier:
         self._algorithms = frozenset(algorithms)
         self._longest_life = longest_life.total_seconds()
         self._leeway = leeway.total_seconds()
+        # By a hash of the token: signatures that need no second look. All else is judged each time.
+        self._checked: TLRUCache[bytes, _Checked] = TLRUCache(
+            _MOST_CHECKED, ttu=lambda _, checked, __: checked.expires_at + self._leeway, timer=time.time
+        )
 
-    def verify(self, token: str) -> Caller:
+    async def verify(self, token: str) -> Caller:
         """Check a compact JWS, cheap checks first, and give its caller.
 
         Raises:
             TokenExpired: when all is well but the time.
             TokenInvalid: when anything else is not.
+            KeysUnavailable: when its key may be a good one that cannot be fetched now.
         """
-        key = self._key_of(token)
+        if len(token) > _LONGEST_TOKEN:
+            raise TokenInvalid(f"it is longer than {_LONGEST_TOKEN} characters")
+        digest = hashlib.sha256(token.encode()).digest()
+        checked = self._checked.get(digest)
+        # Of these very bytes, and with this key, which is another object once the key set has dropped or changed it.
+        if checked is not None and await self._keys.find(checked.kid) is checked.key:
+            return self._caller_of(self._claims_of(token, checked.key, verify_signature=False))
+        kid, key = await self._key_of(token)
+        claims = self._claims_of(token, key, verify_signature=True)
+        caller = self._caller_of(claims)
+        self._checked[digest] = _Checked(kid, key, claims["exp"])
+        return caller
+
+    async def _key_of(self, token: str) -> tuple[str | None, jwt.PyJWK]:
+        """All that can be told before a signature is checked, and before the network is asked for a key."""
+        if not _COMPACT_JWS.fullmatch(token):
+            raise TokenInvalid("it is not a JWT, three parts with dots between")
+        header_segment, claims_segment, _ = token.split(".")
+        header = _object(header_segment, "header")
+        alg, kid, typ = header.get("alg"), header.get("kid"), header.get("typ")
+        if not isinstance(alg, str) or alg not in self._algorithms:
+            raise TokenInvalid("its alg is not accepted", hint="AUTH_ALGORITHMS must list what Better Auth signs with")
+        if (typ.lower() if isinstance(typ, str) else typ) not in _TYPES or "crit" in header:
+            raise TokenInvalid("its header is not one of an access token")
+        if not (kid is None or (isinstance(kid, str) and 0 < len(kid) <= _LONGEST_KID)):
+            raise TokenInvalid("its kid is not one of a key")
+        self._require_issuer(_object(claims_segment, "payload"))
+        key = await self._keys.find(kid)
+        if key is None:
+            raise TokenInvalid("its kid is not a known key", hint="AUTH_JWKS_URL must be the key set of its issuer")
+        if key.algorithm_name != alg:
+            raise TokenInvalid("its alg is not that of its key")
+        return kid, key
+
+    def _require_issuer(self, claims: dict[str, Any]) -> None:
+        issuer = claims.get("iss")
+        if issuer is None:
+            raise TokenInvalid("it has no iss")
+        if issuer != self._issuer:
+            hint = "AUTH_ISSUER must be the baseURL of Better Auth, to the letter"
+            if isinstance(issuer, str) and issuer.rstrip("/") == self._issuer.rstrip("/"):
+                hint += "; here they differ by a slash at the end"
+            raise TokenInvalid("its iss is not the issuer that this API trusts", hint=hint)
+
+    def _claims_of(self, token: str, key: jwt.PyJWK, *, verify_signature: bool) -> dict[str, Any]:
+        """Time, issuer and audience are judged in any case."""
         try:
-            claims = jwt.decode(
+            claims: dict[str, Any] = jwt.decode(
                 token,
                 key,
                 algorithms=[key.algorithm_name],
                 issuer=self._issuer,
                 audience=self._audience,
                 leeway=self._leeway,
-                options={"require": ["exp", "iat", "iss", "aud", "sub"]},
+                options={**_CLAIMS, "verify_signature": verify_signature},
             )
-            return self._caller_of(claims)
         except jwt.ExpiredSignatureError:
             raise TokenExpired("it has expired") from None
+        except jwt.ImmatureSignatureError:
+            raise TokenInvalid("it is not yet valid", hint="compare the clocks of the two servers") from None
         except jwt.MissingRequiredClaimError as error:
             raise TokenInvalid(f"it has no {error.claim}") from None
-        except jwt.InvalidIssuerError:
-            raise TokenInvalid("its iss is not the issuer that this API trusts") from None
         except jwt.InvalidAudienceError:
-            raise TokenInvalid("its aud is not this API") from None
+            raise TokenInvalid("its aud is not this API", hint="AUTH_AUDIENCE must be what Better Auth sends") from None
         except jwt.InvalidSignatureError:
             raise TokenInvalid("its signature does not fit") from None
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
-            raise TokenInvalid("it is malformed or not yet valid") from None
-
-    def _key_of(self, token: str) -> jwt.PyJWK:
-        if len(token) > _LONGEST_TOKEN:
-            raise TokenInvalid(f"it is longer than {_LONGEST_TOKEN} characters")
-        if not _COMPACT_JWS.fullmatch(token):
-            raise TokenInvalid("it is not a JWT, three parts with dots between")
-        try:
-            # The header alone: jwt.get_unverified_header would read all three parts, and jwt.decode reads them again.
-            header = json.loads(base64url_decode(token.partition(".")[0]))
-        except (ValueError, RecursionError):
-            raise TokenInvalid("its header is malformed") from None
-        if not isinstance(header, dict):
-            raise TokenInvalid("its header is malformed")
-        alg, kid, typ = header.get("alg"), header.get("kid"), header.get("typ")
-        if not isinstance(alg, str) or alg not in self._algorithms:
-            raise TokenInvalid("its alg is not accepted")
-        if (typ.lower() if isinstance(typ, str) else typ) not in _TYPES or "crit" in header:
-            raise TokenInvalid("its header is not one of an access token")
-        key = self._keys.find(kid) if isinstance(kid, str) and len(kid) <= _LONGEST_KID else None
-        if key is None:
-            raise TokenInvalid("its kid is not a known key")
-        if key.algorithm_name != alg:
-            raise TokenInvalid("its alg is not that of its key")
-        return key
+            raise TokenInvalid("it is malformed") from None
+        return claims
 
     def _caller_of(self, claims: dict[str, Any]) -> Caller:
-        # PyJWT has seen to it that both are there and are whole numbers.
-        if not 0 < int(claims["exp"]) - int(claims["iat"]) <= self._longest_life:
+        times = (claims["iat"], claims["exp"])
+        # PyJWT takes strings of digits for times, and RFC 7519 §2 does not.
+        if not all(type(moment) in (int, float) for moment in (*times, claims.get("nbf", 0))):
+            raise TokenInvalid("its times are no numbers")
+        if not 0 < times[1] - times[0] <= self._longest_life:
             raise TokenInvalid("it lives longer than this API accepts")
         try:
             return Caller(claims["sub"])
         except ValueError:
             raise TokenInvalid("its sub is not a user id") from None
+
+
+def _object(segment: str, name: str) -> dict[str, Any]:
+    # Not by jwt.get_unverified_header, which reads all three segments, and jwt.decode reads them again.
+    try:
+        value = json.loads(base64url_decode(segment))
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise TokenInvalid(f"its {name} is malformed")
+    return value

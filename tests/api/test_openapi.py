@@ -88,7 +88,7 @@ def test_a_patch_may_be_a_merge_patch(document: dict[str, Any]) -> None:
 def test_requests_are_closed_and_responses_complete(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     of_tasks = {"TaskCreate", "TaskRead", "TaskReplace", "TaskSort", "TaskStatus", "TaskUpdate"}
-    assert set(schemas) == of_tasks | {"FieldError", "Health", "InvalidRequest", "Problem"}
+    assert set(schemas) == of_tasks | {"FieldError", "Health", "InvalidRequest", "Problem", "Ready"}
     for name in ("TaskCreate", "TaskReplace", "TaskUpdate"):
         assert schemas[name]["additionalProperties"] is False
     assert "required" not in schemas["TaskUpdate"]

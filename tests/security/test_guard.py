@@ -204,7 +204,7 @@ async def test_a_hole_in_the_schema_is_found(
 
 
 async def test_a_sound_service_is_ready(client: Client) -> None:
-    assert (await client(None).get("/readyz")).json() == {"status": "ok"}
+    assert (await client(None).get("/readyz")).json() == {"status": "ok", "keys_age_seconds": None}
 
 
 async def test_readiness_without_a_database_is_503(settings: Settings, make_app: MakeApp) -> None:

@@ -29,6 +29,7 @@ export function adviceFor({ code }: Problem): Advice {
     case "database_unavailable":
     case "database_busy":
     case "not_ready":
+    case "keys_unavailable":
       return "wait and try again";
     case "internal_error":
       return "report it";
