@@ -14,6 +14,7 @@ Problem
 ├── HeadTooLarge          431
 ├── InternalError         500
 ├── DatabaseUnavailable   503  service/database/errors.py
+├── KeysUnavailable       503  service/identity/keys.py
 └── NotReady              503  service/health.py
 """
 

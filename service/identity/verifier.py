@@ -149,7 +149,9 @@ class Verifier:
         self._require_issuer(_object(claims_segment, "payload"))
         key = await self._keys.find(kid)
         if key is None:
-            raise TokenInvalid("its kid is not a known key", hint="AUTH_JWKS_URL must be the key set of its issuer")
+            raise TokenInvalid(
+                "its kid is not a known key", hint="the keys at hand are not those of its issuer, or no longer"
+            )
         if key.algorithm_name != alg:
             raise TokenInvalid("its alg is not that of its key")
         return kid, key
@@ -196,7 +198,7 @@ class Verifier:
         if not all(type(moment) in (int, float) for moment in (*times, claims.get("nbf", 0))):
             raise TokenInvalid("its times are no numbers")
         if not 0 < times[1] - times[0] <= self._longest_life:
-            raise TokenInvalid("it lives longer than this API accepts")
+            raise TokenInvalid("it lives longer than this API accepts", hint="AUTH_MAX_LIFETIME_SECONDS")
         try:
             return Caller(claims["sub"])
         except ValueError:

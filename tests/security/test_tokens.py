@@ -290,3 +290,18 @@ async def test_a_new_route_is_closed(settings: Settings, make_app: MakeApp) -> N
     async with http_client(app) as client:
         for path in ("/brand-new", "/livez/more"):
             assert (await client.get(path)).status_code == 401
+
+
+async def test_the_log_says_why_a_token_is_refused_once_a_minute(
+    settings: Settings, make_app: MakeApp, forge: Forge, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = make_app(settings)
+    for _ in range(3):
+        for token in (forge(iss=ISSUER + "/"), forge(aud="elsewhere"), forge(iat=NOW - 900, exp=NOW - 60)):
+            async with http_client(app, token) as client:
+                assert (await client.get("/tasks")).status_code == 401
+    assert caplog.messages == [
+        "a token is refused: its iss is not the issuer that this API trusts "
+        "(AUTH_ISSUER must be the baseURL of Better Auth, to the letter; here they differ by a slash at the end)",
+        "a token is refused: its aud is not this API (AUTH_AUDIENCE must be what Better Auth sends)",
+    ]

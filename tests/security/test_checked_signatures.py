@@ -1,0 +1,153 @@
+"""A signature that was found good is not checked again, and nothing else is taken on trust."""
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jwt
+import pytest
+from jwt.algorithms import OKPAlgorithm
+
+from service.identity.jwks import KeySet
+from service.identity.keys import Keys
+from service.identity.verifier import TokenExpired, TokenInvalid, Verifier
+from tests.signing import ISSUER, Signer, jwks
+
+Checks = list[bytes]
+
+
+@pytest.fixture
+def checks(monkeypatch: pytest.MonkeyPatch) -> Checks:
+    """What each check of a signature was of."""
+    seen: Checks = []
+    verify: Callable[..., bool] = OKPAlgorithm.verify
+
+    def counted(self: OKPAlgorithm, message: bytes, key: Any, signature: bytes) -> bool:
+        seen.append(message)
+        return verify(self, message, key, signature)
+
+    monkeypatch.setattr(OKPAlgorithm, "verify", counted)
+    return seen
+
+
+class HeldKeys(Keys):
+    """Keys that a test may take away."""
+
+    def __init__(self, *signers: Signer) -> None:
+        self.held: KeySet | None = KeySet(jwks(*signers), ("EdDSA",))
+
+    async def find(self, kid: str | None) -> Any:
+        return self.held.find(kid) if self.held and kid else None
+
+
+def verifier(keys: Keys, **changes: Any) -> Verifier:
+    return Verifier(keys, **({"issuer": ISSUER, "audience": ISSUER, "algorithms": ("EdDSA",)} | changes))
+
+
+async def test_a_signature_is_checked_once(checks: Checks) -> None:
+    signer = Signer()
+    verify = verifier(HeldKeys(signer)).verify
+    token = signer.token("alice")
+    assert {(await verify(token)).user_id for _ in range(5)} == {"alice"}
+    assert len(checks) == 1
+
+
+async def test_a_bad_signature_is_checked_each_time(checks: Checks) -> None:
+    verify = verifier(HeldKeys(Signer())).verify
+    for _ in range(3):
+        with pytest.raises(TokenInvalid):
+            await verify(Signer().token())
+    assert len(checks) == 3
+
+
+async def test_a_token_with_the_signature_of_another_is_another(checks: Checks) -> None:
+    signer = Signer()
+    verify = verifier(HeldKeys(signer)).verify
+    of_alice, of_bob = signer.token("alice"), signer.token("bob")
+    await verify(of_alice)
+    await verify(of_bob)
+    head, _, signature = of_alice.split(".")
+    with pytest.raises(TokenInvalid):
+        await verify(f"{head}.{of_bob.split('.')[1]}.{signature}")
+    assert len(checks) == 3
+
+
+async def test_another_spelling_of_a_known_token_is_refused() -> None:
+    signer = Signer()
+    verify = verifier(HeldKeys(signer)).verify
+    token = signer.token()
+    await verify(token)
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    meaning = base64.urlsafe_b64decode(token.rpartition(".")[2] + "==")
+    spellings = [
+        other
+        for last in alphabet
+        if (other := token[:-1] + last) != token
+        and base64.urlsafe_b64decode(other.rpartition(".")[2] + "==") == meaning
+    ]
+    assert spellings
+    for spelling in (*spellings, f"{token}=", f"{token}==", f"{token} ", f" {token}", f"{token}\n", f"{token}."):
+        with pytest.raises(TokenInvalid):
+            await verify(spelling)
+
+
+async def test_a_known_token_expires() -> None:
+    signer = Signer()
+    verify = verifier(HeldKeys(signer)).verify
+    now = int(time.time())
+    token = signer.token(iat=now - 900, exp=now - 9)  # for one more second, by the leeway
+    while time.time() < now + 0.9:
+        assert await verify(token)
+    await asyncio.sleep(now + 1.01 - time.time())
+    with pytest.raises(TokenExpired):
+        await verify(token)
+
+
+async def test_a_known_token_dies_with_its_key(checks: Checks) -> None:
+    signer = Signer()
+    keys = HeldKeys(signer)
+    verify = verifier(keys).verify
+    token = signer.token()
+    await verify(token)
+    keys.held = None
+    with pytest.raises(TokenInvalid):
+        await verify(token)
+    keys.held = KeySet(jwks(Signer()), ("EdDSA",))
+    with pytest.raises(TokenInvalid):
+        await verify(token)
+    assert len(checks) == 2
+
+
+async def test_only_so_many_are_known(checks: Checks) -> None:
+    signer = Signer()
+    verify = verifier(HeldKeys(signer)).verify
+    first, *others = (signer.token(str(number)) for number in range(10_001))
+    for token in (first, *others):
+        await verify(token)
+    await verify(others[-1])
+    assert len(checks) == 10_001
+    await verify(first)
+    assert len(checks) == 10_002
+
+
+@pytest.mark.parametrize("claim", ["iat", "exp", "nbf"])
+@pytest.mark.parametrize("value", ["1700000000", True, None, [], {}, "now"])
+async def test_a_time_is_a_number(claim: str, value: Any) -> None:
+    signer = Signer()
+    with pytest.raises((TokenInvalid, TokenExpired)):
+        await verifier(HeldKeys(signer)).verify(_signed_raw(signer, {claim: value}))
+
+
+async def test_a_time_may_have_a_fraction() -> None:
+    signer = Signer()
+    token = _signed_raw(signer, {"iat": time.time() - 1.5, "exp": time.time() + 60.5})
+    assert (await verifier(HeldKeys(signer)).verify(token)).user_id == "alice"
+
+
+def _signed_raw(signer: Signer, claims: dict[str, Any]) -> str:
+    now = int(time.time())
+    payload = {"iat": now, "exp": now + 900, "sub": "alice", "iss": ISSUER, "aud": ISSUER} | claims
+    return jwt.api_jws.encode(json.dumps(payload).encode(), signer.private_key, "EdDSA", {"kid": signer.kid})
