@@ -81,18 +81,21 @@ def _container() -> Iterator[str]:
 
 @contextmanager
 def todo_api_server(
-    database_url: str, issuer: Issuer, *, stderr: IO[str] | None = None, **settings: str
+    database_url: str, issuer: Issuer | str, *, stderr: IO[str] | None = None, **settings: str
 ) -> Iterator[tuple[int, int]]:
-    """Run `todo-api serve` and give its port and the id of its process. It may not end before it is told to."""
+    """Run `todo-api serve` and give its port and the id of its process. It may not end before it is told to.
+
+    Args:
+        issuer: whose tokens it trusts: that of development, with its file of keys, or the URL of a Better Auth.
+    """
     port = free_port()
     environment = {
         "PATH": os.environ["PATH"],
         "DATABASE_URL": database_url,
-        "AUTH_ISSUER": ISSUER,
-        "AUTH_AUDIENCE": ISSUER,
-        "AUTH_JWKS_FILE": str(issuer.jwks_file),
         "CURSOR_KEY": secrets.token_hex(32),
-    } | settings
+        **_trusting(issuer),
+        **settings,
+    }
     command = [str(Path(sys.executable).with_name("todo-api")), "serve", "--port", str(port)]
     process = subprocess.Popen(command, env=environment, stderr=stderr)
     try:
@@ -106,6 +109,12 @@ def todo_api_server(
     finally:
         process.terminate()
         process.wait(15)
+
+
+def _trusting(issuer: Issuer | str) -> dict[str, str]:
+    if isinstance(issuer, str):
+        return {"AUTH_ISSUER": issuer, "AUTH_AUDIENCE": issuer}  # its keys are where the service looks by itself
+    return {"AUTH_ISSUER": ISSUER, "AUTH_AUDIENCE": ISSUER, "AUTH_JWKS_FILE": str(issuer.jwks_file)}
 
 
 def free_port() -> int:
