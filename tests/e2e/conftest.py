@@ -1,9 +1,15 @@
 """The product as it is deployed: `todo-api serve` in a process of its own, on a Postgres that can be taken away."""
 
+import asyncio
+import json
+import os
+import shutil
+import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -15,7 +21,10 @@ from service.dev.issuer import Issuer
 from service.dev.postgres import embedded
 from service.settings import MigrationSettings
 from tests.cli.test_commands import wait_until
+from tests.conftest import run_sql
 from tests.servers import todo_api_server
+
+BROWSER = Path(__file__).with_name("browser")
 
 
 class Postgres:
@@ -45,6 +54,16 @@ class Postgres:
         finally:
             self.start()
 
+    @contextmanager
+    def grant_revoked(self) -> Iterator[None]:
+        """No policy can tell who is asking."""
+        function = "FUNCTION app.current_user_id()"
+        asyncio.run(run_sql(self.superuser_url, f"REVOKE EXECUTE ON {function} FROM todo_api"))
+        try:
+            yield
+        finally:
+            asyncio.run(run_sql(self.superuser_url, f"GRANT EXECUTE ON {function} TO todo_api"))
+
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
@@ -66,6 +85,38 @@ def api(postgres: Postgres, issuer: Issuer) -> Iterator[str]:
         postgres.api_url, issuer, RATE_LIMIT_REQUESTS="1", RATE_LIMIT_SECONDS="3600", RATE_LIMIT_BURST="100"
     ) as (port, _):
         yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a Chromium."""
+    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("no Chromium is installed: install one, or set CHROMIUM to its path")
+    return found
+
+
+Visit = Callable[..., Any]
+
+
+@pytest.fixture(scope="session")
+def visit(chromium: str) -> Visit:
+    """Run a script of browser/ in Chromium, with variables of its environment, and give what it has seen."""
+
+    def run_script(name: str, **variables: str) -> Any:
+        environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "CHROMIUM": chromium}
+        visit = subprocess.run(
+            ["node", BROWSER / name],
+            env=environment | variables,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert visit.returncode == 0, visit.stderr
+        return json.loads(visit.stdout)
+
+    return run_script
 
 
 def wait_until_ready(api: str) -> None:

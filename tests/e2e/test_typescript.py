@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 
 from service.dev.issuer import Issuer
-from tests.conftest import new_user, run_sql
+from tests.conftest import new_user
 from tests.e2e.conftest import Postgres, wait_until_ready
 
 CLIENT = Path(__file__).with_name("typescript")
@@ -41,23 +41,12 @@ def key_in_flight(postgres: Postgres, user: str) -> Iterator[None]:
             loop.run(connection.close())
 
 
-@contextmanager
-def grant_revoked(postgres: Postgres, _: str) -> Iterator[None]:
-    """No policy can tell who is asking."""
-    function = "FUNCTION app.current_user_id()"
-    asyncio.run(run_sql(postgres.superuser_url, f"REVOKE EXECUTE ON {function} FROM todo_api"))
-    try:
-        yield
-    finally:
-        asyncio.run(run_sql(postgres.superuser_url, f"GRANT EXECUTE ON {function} TO todo_api"))
-
-
 # What is wrong while the client plays a scenario of typescript/src/main.ts. They are told who will be asking.
 SCENARIOS: dict[str, Callable[[Postgres, str], AbstractContextManager[None]]] = {
     "ordinary": lambda *_: nullcontext(),
     "limited": lambda *_: nullcontext(),
     "in-flight": key_in_flight,
-    "broken": grant_revoked,
+    "broken": lambda postgres, _: postgres.grant_revoked(),
     "away": lambda postgres, _: postgres.away(),
 }
 
