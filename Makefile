@@ -6,6 +6,7 @@ venv := .venv
 installed := $(venv)/.installed
 testable := $(venv)/.testable
 node := $(venv)/.node
+e2e := better-auth browser typescript
 with_node := PATH="$(CURDIR)/$(venv)/bin:$$PATH" REDOCLY_TELEMETRY=off
 install := $(venv)/bin/pip install --quiet --disable-pip-version-check --no-deps
 compile := $(venv)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -30,7 +31,8 @@ contract: $(testable) tests/contract/node_modules ## Lint openapi.json, and try 
 	cd tests/contract && $(with_node) npm run --silent lint
 	$(venv)/bin/pytest -s tests/contract $(ARGS)
 
-e2e: $(testable) tests/e2e/typescript/node_modules tests/e2e/browser/node_modules ## A typed client and a browser, against the service
+e2e: $(testable) $(e2e:%=tests/e2e/%/node_modules) ## Better Auth, a typed client and a browser, against the service
+	cd tests/e2e/better-auth && $(with_node) npm run --silent build
 	cd tests/e2e/typescript && $(with_node) npm run --silent build
 	$(with_node) $(venv)/bin/pytest tests/e2e $(ARGS)
 

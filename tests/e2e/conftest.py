@@ -22,6 +22,7 @@ from service.dev.postgres import embedded
 from service.settings import MigrationSettings
 from tests.cli.test_commands import wait_until
 from tests.conftest import run_sql
+from tests.e2e.better_auth import BetterAuth
 from tests.servers import todo_api_server
 
 BROWSER = Path(__file__).with_name("browser")
@@ -85,6 +86,12 @@ def api(postgres: Postgres, issuer: Issuer) -> Iterator[str]:
         postgres.api_url, issuer, RATE_LIMIT_REQUESTS="1", RATE_LIMIT_SECONDS="3600", RATE_LIMIT_BURST="100"
     ) as (port, _):
         yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="session")
+def better_auth() -> Iterator[BetterAuth]:
+    with BetterAuth() as better_auth:
+        yield better_auth
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ OPENAPI = Path(__file__).parents[2] / "openapi.json"
 KEY = "in-flight"
 LOCKS = [
     CLIENT / "package-lock.json",
+    CLIENT.parent / "better-auth" / "package-lock.json",
     CLIENT.parent / "browser" / "package-lock.json",
     CLIENT.parents[1] / "contract" / "package-lock.json",
 ]

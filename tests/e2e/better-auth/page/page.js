@@ -1,0 +1,71 @@
+// A frontend: it signs people up with Better Auth's own client, and calls the API, which is another origin.
+// Each scenario tells what the page could see.
+
+import { createAuthClient } from "better-auth/client";
+import { jwtClient } from "better-auth/client/plugins";
+
+const authClient = createAuthClient({ plugins: [jwtClient()] });
+const EXPOSED = ["ETag", "Link", "Location", "RateLimit", "RateLimit-Policy", "WWW-Authenticate", "X-Request-Id"];
+
+function checked({ data, error }) {
+  if (error) throw new Error(`Better Auth: ${error.status} ${error.message}`);
+  return data;
+}
+
+async function signUp() {
+  const secret = crypto.randomUUID();
+  checked(await authClient.signUp.email({ name: "Ada", email: `${secret}@example.com`, password: secret }));
+  return checked(await authClient.token()).token;
+}
+
+/** Send a request, and give its status, its body and those of its headers that the page may read. */
+async function send(url, token, { headers, body, ...options } = {}) {
+  const authorization = token ? { Authorization: `Bearer ${token}` } : {};
+  const json = body ? { "Content-Type": "application/json" } : {};
+  const response = await fetch(url, {
+    ...options,
+    headers: { ...authorization, ...json, ...headers },
+    body: body && JSON.stringify(body),
+  });
+  const text = await response.text();
+  const readable = EXPOSED.filter((name) => response.headers.has(name));
+  return {
+    status: response.status,
+    body: text ? JSON.parse(text) : null,
+    headers: Object.fromEntries(readable.map((name) => [name, response.headers.get(name)])),
+  };
+}
+
+/** How a request fails: the name of the error. */
+async function failure(url, token) {
+  try {
+    return (await send(url, token)).status;
+  } catch (error) {
+    return error.name;
+  }
+}
+
+window.scenarios = {
+  /** Create, list, read, update and delete a task. */
+  async signedIn(api) {
+    const token = await signUp();
+    const created = await send(`${api}/tasks`, token, { method: "POST", body: { title: "Buy milk" } });
+    const task = new URL(created.headers.Location, api);
+    await send(`${api}/tasks`, token, { method: "POST", body: { title: "Bake bread" } });
+    const listed = await send(`${api}/tasks?limit=1`, token);
+    const read = await send(task, token);
+    const ifRead = { "If-Match": read.headers.ETag };
+    const updated = await send(task, token, { method: "PATCH", headers: ifRead, body: { status: "Done" } });
+    const late = await send(task, token, { method: "PATCH", headers: ifRead, body: { status: "Todo" } });
+    const deleted = await send(task, token, { method: "DELETE" });
+    return { created, listed, read, updated, late, deleted, gone: await send(task, token) };
+  },
+
+  signedOut: async (api) => ({ none: await send(`${api}/tasks`), bad: await send(`${api}/tasks`, "not.a.token") }),
+
+  /** Something of the service is broken. */
+  broken: async (api) => send(`${api}/tasks`, await signUp()),
+
+  /** What the API tells the page, with and without a token that was given to it. */
+  given: async (api, token) => ({ without: await failure(`${api}/tasks`), with: await failure(`${api}/tasks`, token) }),
+};
