@@ -119,12 +119,21 @@ class BetterAuth:
         """It listens again, if it did not."""
         self._tell("back")
 
+    @contextmanager
+    def slow(self, milliseconds: int) -> Iterator[None]:
+        """The key set is a while in coming."""
+        self._tell("delay", milliseconds=milliseconds)
+        try:
+            yield
+        finally:
+            self._tell("delay", milliseconds=0)
+
     def jwks_hits(self) -> list[float]:
         """When somebody asked for the key set, in seconds."""
         hits: list[float] = self._tell("jwks_hits")
         return hits
 
-    def _tell(self, what: str, **parameters: str) -> Any:
+    def _tell(self, what: str, **parameters: str | int) -> Any:
         assert self._process.stdin
         self._process.stdin.write(json.dumps({"do": what, **parameters}) + "\n")
         self._process.stdin.flush()

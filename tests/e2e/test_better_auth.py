@@ -129,7 +129,8 @@ async def test_two_hundred_requests_at_a_cold_start_have_the_keys_fetched_once(
 ) -> None:
     token = user.token()
     hits = len(better_auth.jwks_hits())
-    with serve(better_auth) as service:
+    # So slow that all of them arrive while the service fetches, which it does as soon as it starts.
+    with better_auth.slow(1500), serve(better_auth) as service:
         async with httpx.AsyncClient(base_url=service, headers=bearer(token), timeout=30) as client:
             answers = await asyncio.gather(*(client.get("/tasks") for _ in range(200)))
         assert [answer.status_code for answer in answers] == [200] * 200

@@ -3,9 +3,9 @@
 /**
  * @param door opens and closes the server to the network
  * @param tables the database of Better Auth
- * @param jwksHits when the key set was asked for, in seconds
+ * @param jwks when the key set was asked for, in `hits`, in seconds; and the `delay` of its answers, in milliseconds
  */
-export function hooks(door, tables, jwksHits) {
+export function hooks(door, tables, jwks) {
   return {
     /** As if the rotation interval had passed: Better Auth makes a key when it next signs, and lists the old ones too. */
     rotate() {
@@ -21,6 +21,10 @@ export function hooks(door, tables, jwksHits) {
     },
     away: () => door.close(),
     back: () => door.open(),
-    jwks_hits: () => jwksHits,
+    delay({ milliseconds }) {
+      jwks.delay = milliseconds;
+      return null;
+    },
+    jwks_hits: () => jwks.hits,
   };
 }

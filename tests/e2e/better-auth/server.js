@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { createInterface } from "node:readline";
+import { setTimeout } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { toNodeHandler } from "better-auth/node";
 import { configure } from "./auth.js";
@@ -25,7 +26,7 @@ const { values } = parseArgs({
 });
 
 const tables = { user: [], session: [], account: [], verification: [], jwks: [] };
-const jwksHits = [];
+const jwks = { hits: [], delay: 0 };
 const http = createServer();
 const door = {
   port: 0, // any that is free, and then always the same
@@ -57,7 +58,10 @@ const auth = toNodeHandler(
 );
 
 http.on("request", async (request, response) => {
-  if (request.method === "GET" && request.url === "/api/auth/jwks") jwksHits.push(Date.now() / 1000);
+  if (request.method === "GET" && request.url === "/api/auth/jwks") {
+    jwks.hits.push(Date.now() / 1000);
+    await setTimeout(jwks.delay);
+  }
   if (request.url.startsWith("/api/auth/")) return auth(request, response);
   if (!(request.url in FILES)) return response.writeHead(404).end();
   const [path, type] = FILES[request.url];
@@ -65,7 +69,7 @@ http.on("request", async (request, response) => {
 });
 
 const say = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
-const commands = hooks(door, tables, jwksHits);
+const commands = hooks(door, tables, jwks);
 say({ url });
 for await (const line of createInterface({ input: process.stdin })) {
   const { do: name, ...parameters } = JSON.parse(line);
