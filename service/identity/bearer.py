@@ -1,7 +1,5 @@
 """Deny by default: every path but the public ones needs a valid bearer token (RFC 6750 §2.1)."""
 
-import logging
-import time
 from collections.abc import Collection
 
 from starlette.authentication import AuthCredentials, AuthenticationBackend, BaseUser
@@ -9,11 +7,8 @@ from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from service.identity.caller import Caller
-from service.identity.verifier import TokenExpired, TokenInvalid, TokenMissing, Verifier
-
-log = logging.getLogger(__name__)
-
-_LOG_EVERY_SECONDS = 60.0
+from service.identity.refusals import Refusals
+from service.identity.verifier import TokenInvalid, TokenMissing, Verifier
 
 
 class BearerTokens(AuthenticationBackend):
@@ -27,7 +22,7 @@ class BearerTokens(AuthenticationBackend):
     def __init__(self, verifier: Verifier, *, public: Collection[str]) -> None:
         self._verifier = verifier
         self._public = frozenset(public)
-        self._refusals = _Refusals()
+        self._refusals = Refusals()
 
     async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, BaseUser] | None:
         """Give the caller, or None on a public path.
@@ -44,26 +39,6 @@ class BearerTokens(AuthenticationBackend):
             self._refusals.note(refused)
             raise
         return AuthCredentials(), caller  # type: ignore[return-value]  # a Caller is all the user there is
-
-
-class _Refusals:
-    """Says in the log why tokens are refused, for whoever connects a frontend: each reason once a minute at most.
-
-    That one has expired is no news. Nothing that a token held is said.
-    """
-
-    def __init__(self) -> None:
-        self._said_at: dict[str, float] = {}
-
-    def note(self, refused: TokenInvalid) -> None:
-        now = time.monotonic()
-        if (
-            isinstance(refused, TokenExpired)
-            or now - self._said_at.get(refused.reason, float("-inf")) < _LOG_EVERY_SECONDS
-        ):
-            return
-        self._said_at[refused.reason] = now
-        log.warning("a token is refused: %s", f"{refused.reason} ({refused.hint})" if refused.hint else refused.reason)
 
 
 def _bearer_token(conn: HTTPConnection) -> str:

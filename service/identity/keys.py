@@ -148,11 +148,13 @@ class FetchedKeys(Keys):
 
     async def _fetch_for(self, kid: str) -> jwt.PyJWK | None:
         """Only a fetch in vain counts: after a rotation the next one is as welcome."""
-        started_at = time.monotonic()
+        # Before it begins, for whoever comes when it has ended and this has not yet heard of it.
+        self._next_miss_at = time.monotonic() + _SECONDS_BETWEEN_MISSES
         await self._fetch_once()
         key = self._held(kid)
-        if key is None and not self._failures:
-            self._next_miss_at = started_at + _SECONDS_BETWEEN_MISSES
+        if key is not None or self._failures:
+            self._next_miss_at = -math.inf
+        else:
             self._unknown[kid] = None
         return key
 

@@ -7,9 +7,9 @@ export type Advice = "take a new token" | "sign in" | "mend the request" | "read
 export function adviceFor({ code }: Problem): Advice {
   switch (code) {
     case "token_expired":
+    case "token_invalid": // its key may have been withdrawn; a second one that is refused means: sign in
       return "take a new token";
     case "token_missing":
-    case "token_invalid":
       return "sign in";
     case "bad_request":
     case "invalid_request":
