@@ -23,6 +23,7 @@ dev: $(installed) ## Run the API and an embedded Postgres on PORT (8000)
 
 test: $(testable) ## Run the tests; ARGS="-k pattern" narrows them
 	$(venv)/bin/pytest -n 4 --dist worksteal --ignore tests/contract --ignore tests/e2e $(ARGS)
+	@echo "Left out, as they need Node.js: make contract, make e2e"
 
 cover: $(testable) ## Run the tests, and fail when less than 95 % of service/ was run
 	$(MAKE) test ARGS="--cov --cov-fail-under 95 $(ARGS)"

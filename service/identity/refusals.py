@@ -13,8 +13,8 @@ _EVERY_SECONDS = 60.0
 _MENDS = {
     "it is not a JWT": "a session token of Better Auth's is none, /api/auth/token gives one",
     "it is longer": "definePayload can leave out what makes it long, a picture for example",
-    "its alg is not accepted": "AUTH_ALGORITHMS has to list what Better Auth signs with, EdDSA unless it is told otherwise; "
-    "AUTH_SHARED_SECRET is for HS256 alone",
+    "its alg is not accepted": "AUTH_ALGORITHMS has to list what Better Auth signs with, EdDSA unless it is told "
+    "otherwise; AUTH_SHARED_SECRET is for HS256 alone",
     "its iss is not the issuer": "AUTH_ISSUER has to be the origin of Better Auth's baseURL, to the letter",
     "its aud is not": "AUTH_AUDIENCE has to be what Better Auth sends, the origin of its baseURL unless it is told "
     "otherwise",

@@ -4,7 +4,7 @@ import json
 import os
 import secrets
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,10 @@ class User:
         token: str = answer.json()["token"]
         return token
 
+    def session_token(self) -> str:
+        """The session's cookie, which is for Better Auth alone."""
+        return str(self.session.cookies["better-auth.session_token"])
+
     def cached_session(self) -> str:
         """The session's cookie that is a JWT too. There is one with `cookie_cache`."""
         return str(self.session.cookies["better-auth.session_data"])
@@ -47,6 +51,8 @@ class BetterAuth:
         cookie_cache: keeps the session in a cookie, as a JWT that these keys sign as well.
         rate_limit_seconds: limits each address to 100 requests of a path in so many seconds; 0 limits nobody.
         expiration_time: how long a token is good for.
+        mistakes: of those that docs/better-auth.md warns of: no-base-url, shared-secret, whole-user (is in the
+            tokens), field-aud (in their rows).
     """
 
     def __init__(
@@ -56,6 +62,7 @@ class BetterAuth:
         cookie_cache: bool = False,
         rate_limit_seconds: int = 0,
         expiration_time: str = "15m",
+        mistakes: Sequence[str] = (),
     ) -> None:
         self._command = [
             "node",
@@ -64,6 +71,7 @@ class BetterAuth:
             f"--rate-limit-seconds={rate_limit_seconds}",
             f"--expiration-time={expiration_time}",
             *(["--cookie-cache"] if cookie_cache else []),
+            *(f"--mistake={mistake}" for mistake in mistakes),
         ]
         self._sessions: list[httpx.Client] = []
 
@@ -89,12 +97,16 @@ class BetterAuth:
         self._process.wait(15)
         self._process.stdout.close()
 
-    def sign_up(self) -> User:
-        """Have somebody new sign up."""
+    def sign_up(self, **fields: str) -> User:
+        """Have somebody new sign up, and perhaps fill in further fields of the form."""
         # Better Auth asks where a POST comes from: a page of its own.
         session = httpx.Client(base_url=self.url, headers={"Origin": self.url})
         self._sessions.append(session)
-        somebody = {"name": "Ada", "email": f"{secrets.token_hex(8)}@example.com", "password": secrets.token_hex(8)}
+        somebody = {
+            "name": "Ada",
+            "email": f"{secrets.token_hex(8)}@example.com",
+            "password": secrets.token_hex(8),
+        } | fields
         answer = session.post("/api/auth/sign-up/email", json=somebody).raise_for_status()
         return User(answer.json()["user"]["id"], session)
 

@@ -15,7 +15,9 @@ Play = Callable[..., Any]
 @pytest.fixture(scope="module")
 def api_of_the_page(postgres: Postgres, better_auth: BetterAuth) -> Iterator[str]:
     """The URL of a service that lists the origin of the page."""
-    with todo_api_server(postgres.api_url, better_auth.url, CORS_ORIGINS=better_auth.url) as (port, _):
+    with todo_api_server(
+        postgres.api_url, better_auth.url, CORS_ORIGINS=better_auth.url, AUTH_JWKS_REFRESH_SECONDS="1"
+    ) as (port, _):
         url = f"http://127.0.0.1:{port}"
         wait_until_ready(url)
         yield url
@@ -56,6 +58,10 @@ def test_whoever_signs_up_in_the_page_creates_lists_changes_and_deletes_a_task(p
         "gone": set(),
     }
     assert all(of_each <= set(answer["headers"]) for answer in seen.values())
+
+
+def test_the_frontend_of_the_guide_replaces_a_token_that_is_refused(play: Play) -> None:
+    assert play("byTheGuide") == {"statuses": [200, 200, 200], "tokens": 3, "signedOut": "not signed in"}
 
 
 def test_a_page_sees_that_it_is_not_signed_in(play: Play) -> None:

@@ -6,10 +6,11 @@ import { jwt } from "better-auth/plugins";
 
 const DAYS = 24 * 3600;
 
-/** The server at `baseURL`, whose rows are in `tables`. */
-export function configure(baseURL, tables, { algorithm, cookieCache, rateLimitSeconds, expirationTime }) {
+/** The server at `baseURL`, whose rows are in `tables`. The `mistakes` are those of docs/better-auth.md. */
+export function configure(baseURL, tables, { algorithm, cookieCache, rateLimitSeconds, expirationTime, mistakes }) {
   return betterAuth({
-    baseURL,
+    baseURL: mistakes.includes("no-base-url") ? undefined : baseURL,
+    user: { additionalFields: mistakes.includes("field-aud") ? { aud: { type: "string", required: false } } : {} },
     secret: "made-up-and-long-enough-for-better-auth",
     database: memoryAdapter(tables),
     emailAndPassword: { enabled: true },
@@ -18,8 +19,9 @@ export function configure(baseURL, tables, { algorithm, cookieCache, rateLimitSe
     plugins: [
       jwt({
         jwks: { keyPairConfig: { alg: algorithm }, rotationInterval: 30 * DAYS, gracePeriod: 30 * DAYS },
-        jwt: { expirationTime },
+        jwt: { expirationTime, definePayload: mistakes.includes("whole-user") ? undefined : () => ({}) },
         sessionCookieCache: cookieCache,
+        ...(mistakes.includes("shared-secret") ? { secret: "a secret of 32 bytes, which nobody reads", algorithm: "HS256" } : {}),
       }),
     ],
     rateLimit: { enabled: rateLimitSeconds > 0, window: rateLimitSeconds },

@@ -19,6 +19,11 @@ export function hooks(door, tables, jwks) {
       key.expiresAt = new Date(0);
       return null;
     },
+    /** As if somebody had stolen the keys: none of them is listed any more. */
+    withdraw() {
+      for (const key of tables.jwks) key.expiresAt = new Date(0);
+      return null;
+    },
     away: () => door.close(),
     back: () => door.open(),
     delay({ milliseconds }) {

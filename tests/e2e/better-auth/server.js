@@ -22,6 +22,7 @@ const { values } = parseArgs({
     "cookie-cache": { type: "boolean", default: false },
     "rate-limit-seconds": { type: "string", default: "0" },
     "expiration-time": { type: "string", default: "15m" },
+    mistake: { type: "string", multiple: true, default: [] },
   },
 });
 
@@ -54,8 +55,11 @@ const auth = toNodeHandler(
     cookieCache: values["cookie-cache"],
     rateLimitSeconds: Number(values["rate-limit-seconds"]),
     expirationTime: values["expiration-time"],
+    mistakes: values.mistake,
   }),
 );
+
+const commands = hooks(door, tables, jwks);
 
 http.on("request", async (request, response) => {
   if (request.method === "GET" && request.url === "/api/auth/jwks") {
@@ -63,13 +67,13 @@ http.on("request", async (request, response) => {
     await setTimeout(jwks.delay);
   }
   if (request.url.startsWith("/api/auth/")) return auth(request, response);
+  if (request.method === "POST" && request.url === "/withdraw-keys") return response.end(commands.withdraw());
   if (!(request.url in FILES)) return response.writeHead(404).end();
   const [path, type] = FILES[request.url];
   response.writeHead(200, { "Content-Type": type }).end(await readFile(new URL(path, import.meta.url)));
 });
 
 const say = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
-const commands = hooks(door, tables, jwks);
 say({ url });
 for await (const line of createInterface({ input: process.stdin })) {
   const { do: name, ...parameters } = JSON.parse(line);

@@ -1,10 +1,9 @@
 // A frontend: it signs people up with Better Auth's own client, and calls the API, which is another origin.
 // Each scenario tells what the page could see.
 
-import { createAuthClient } from "better-auth/client";
-import { jwtClient } from "better-auth/client/plugins";
+import { api as ask, authClient, signOut } from "./tasks.ts"; // as docs/better-auth.md has it
 
-const authClient = createAuthClient({ plugins: [jwtClient()] });
+const UNTIL_THE_SERVICE_KNOWS = 2500; // milliseconds: it refreshes its keys every second
 const EXPOSED = ["ETag", "Link", "Location", "RateLimit", "RateLimit-Policy", "WWW-Authenticate", "X-Request-Id"];
 
 function checked({ data, error }) {
@@ -62,6 +61,21 @@ window.scenarios = {
   },
 
   signedOut: async (api) => ({ none: await send(`${api}/tasks`), bad: await send(`${api}/tasks`, "not.a.token") }),
+
+  /** A token whose key is withdrawn is replaced without a word; a session that is over is not. */
+  async byTheGuide() {
+    const name = crypto.randomUUID();
+    checked(await authClient.signUp.email({ name: "Ada", email: `${name}@example.com`, password: name }));
+    const statuses = [(await ask("/tasks")).status, (await ask("/tasks")).status];
+    await fetch("/withdraw-keys", { method: "POST" });
+    await authClient.token(); // as anybody's next token does, this one makes a new key
+    await new Promise((resolve) => setTimeout(resolve, UNTIL_THE_SERVICE_KNOWS));
+    statuses.push((await ask("/tasks")).status);
+    const tokens = performance.getEntriesByType("resource").filter(({ name }) => name.endsWith("/api/auth/token")).length;
+    await signOut();
+    const signedOut = await ask("/tasks").then(({ status }) => status, (error) => error.message);
+    return { statuses, tokens, signedOut };
+  },
 
   /** Something of the service is broken. */
   broken: async (api) => send(`${api}/tasks`, await signUp()),
