@@ -13,10 +13,10 @@ compile := $(venv)/bin/uv pip compile --quiet --universal --python-version 3.11 
   --no-header --no-annotate --no-emit-index-url --upgrade
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test cover contract e2e check bench openapi format lock npm-lock clean
+.PHONY: help dev test cover contract e2e check bench bench-keys openapi format lock npm-lock clean
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 dev: $(installed) ## Run the API and an embedded Postgres on PORT (8000)
 	@exec $(venv)/bin/todo-api dev --port $(PORT)
@@ -46,6 +46,9 @@ check: $(testable) ## Formatting, lint, types, imports
 bench: $(testable) ## CPU of a request, compared with BASE=commit; ARGS="--rounds 5"
 	@test -n "$(BASE)" || { echo "Which commit? make bench BASE=main" >&2; exit 2; }
 	$(venv)/bin/python benchmarks/compare_commits.py $(BASE) $(ARGS)
+
+bench-keys: $(testable) tests/e2e/better-auth/node_modules ## Latency of known keys while made-up ones are tried
+	$(with_node) $(venv)/bin/python -m benchmarks.key_flood $(ARGS)
 
 openapi: $(installed) ## Write openapi.json anew, from the code
 	$(venv)/bin/todo-api openapi > openapi.json.new && mv openapi.json.new openapi.json

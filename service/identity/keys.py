@@ -27,7 +27,7 @@ _SECONDS_BETWEEN_MISSES = 5.0
 # A kid that a fetch did not find is not fetched for again so soon, so that one stale client does not fetch on and on.
 _UNKNOWN_SECONDS = 10.0
 _MOST_UNKNOWN = 1000
-_LONGEST_BACK_OFF_SECONDS = 30.0
+_BACK_OFF_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 _LONGEST_RETRY_AFTER_SECONDS = 3600.0
 
 
@@ -187,7 +187,7 @@ class FetchedKeys(Keys):
 
     def _note_failure(self, error: FetchFailed | NoKeys) -> None:
         now = time.monotonic()
-        wait = min(2.0**self._failures, _LONGEST_BACK_OFF_SECONDS)
+        wait = _BACK_OFF_SECONDS[min(self._failures, len(_BACK_OFF_SECONDS) - 1)]
         if isinstance(error, FetchFailed):
             wait = max(wait, min(error.retry_after, _LONGEST_RETRY_AFTER_SECONDS))
         self._failures += 1
