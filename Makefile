@@ -21,6 +21,7 @@ help: ## List the commands
 dev: $(installed) ## Run the API and an embedded Postgres on PORT (8000)
 	@exec $(venv)/bin/todo-api dev --port $(PORT)
 
+# Four at once, however few cores there are: many of them wait.
 test: $(testable) ## Run the tests; ARGS="-k pattern" narrows them
 	$(venv)/bin/pytest -n 4 --dist worksteal --ignore tests/contract --ignore tests/e2e $(ARGS)
 	@echo "Left out, as they need Node.js: make contract, make e2e"

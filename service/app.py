@@ -81,7 +81,7 @@ def create_app(settings: Settings) -> FastAPI:
     """Build the ASGI application. It connects when it starts, and only serves when the guard lets it.
 
     Raises:
-        SettingsError: when the key file or the database URL cannot be used.
+        SettingsError: when the key file, the database URL or a proxy for the keys cannot be used.
     """
     engine = create_engine(settings.database_url, pool_size=settings.database_pool_size)
     keys = _keys(settings)

@@ -1,4 +1,4 @@
-"""GET /livez and /readyz, for whoever keeps the service running. They need no token and tell no details."""
+"""GET /livez and /readyz, for whoever keeps the service running. They need no token, and tell hardly a detail."""
 
 import logging
 from typing import Literal
@@ -30,6 +30,8 @@ class Ready(Health):
         description="Since the keys that tokens are checked with were fetched; null when they are not fetched.",
         examples=[42],
         ge=0,
+        le=7 * 24 * 3600,
+        json_schema_extra={"format": "int32"},
     )
 
 

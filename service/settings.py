@@ -1,13 +1,25 @@
-"""Every setting, in one place. Serving reads the environment only here."""
+"""Every setting, in one place. Serving reads the environment only here; httpx reads HTTPS_PROXY and its like, too."""
 
 import re
 from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    HttpUrl,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+_HTTP_URL = TypeAdapter(HttpUrl)
 
 Algorithm = Literal["EdDSA", "ES256", "ES512", "RS256", "PS256"]
 
@@ -41,7 +53,7 @@ def _database_url(url: SecretStr) -> SecretStr:
 
 def _long_enough(key: SecretStr) -> SecretStr:
     if len(key.get_secret_value().encode()) < 32 or "choose" in key.get_secret_value():
-        raise ValueError("write 32 characters at least; openssl rand -hex 32 makes one")
+        raise ValueError("write 32 characters at least, of your own; openssl rand -hex 32 makes some")
     return key
 
 
@@ -61,24 +73,26 @@ def _own_network(host: str) -> bool:
     try:
         return ip_address(host).is_private
     except ValueError:
-        return "." not in host or host.endswith((".internal", ".localhost"))
+        return bool(re.fullmatch(r"[a-z][a-z0-9_-]*|.+\.(internal|localhost|cluster\.local)", host))
 
 
 def _keys_url(url: str) -> str:
+    """As it is asked for: what a browser would make of it, without spaces and with an IDN in ASCII."""
     try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname or "", parts.port
-    except ValueError:
-        host = ""
-    if not host or parts.scheme not in ("http", "https") or parts.username is not None or parts.fragment:
+        parsed = _HTTP_URL.validate_python(url)
+    except ValidationError:
+        parsed = None
+    if parsed is None or not parsed.host or not parsed.port or parsed.username or parsed.password or parsed.fragment:
         raise ValueError("write https://HOST/api/auth/jwks")
-    if parts.scheme == "http" and not _own_network(host):
+    if parsed.scheme == "http" and not _own_network(parsed.host.strip("[]")):
         raise ValueError("write https://: whoever can change the keys on their way can sign in as anybody")
-    return url
+    return str(parsed)
 
 
 def _issuers_keys_url(issuer: str) -> str:
     try:
+        if "?" in issuer:
+            raise ValueError("write it without ?")
         return _keys_url(issuer.rstrip("/") + "/api/auth/jwks")
     except ValueError as error:
         raise ValueError(
@@ -114,7 +128,6 @@ class _Environment(BaseSettings):
 
 # pydantic's type of error: what to write instead.
 _SAID = {
-    "path_not_file": "there is no such file; a relative path starts at the folder that todo-api runs in",
     "too_short": "write one at least",
     "string_too_short": "it is empty",
     "bool_parsing": "write on or off",
@@ -150,7 +163,7 @@ class Settings(_Environment):
     auth_jwks_url: Annotated[str, AfterValidator(_keys_url)] | None = None
     auth_jwks_refresh_seconds: Annotated[int, Field(ge=1, le=3600)] = 300
     auth_jwks_max_age_seconds: Annotated[int, Field(ge=1, le=7 * 24 * 3600)] = 24 * 3600
-    auth_jwks_file: FilePath | None = None
+    auth_jwks_file: Path | None = None
     auth_shared_secret: Annotated[SecretStr, AfterValidator(_long_enough)] | None = None
     auth_algorithms: Annotated[
         tuple[Algorithm, ...], NoDecode, BeforeValidator(_comma_separated), Field(min_length=1)
@@ -186,8 +199,8 @@ class Settings(_Environment):
         timed = sorted({"auth_jwks_refresh_seconds", "auth_jwks_max_age_seconds"} & given)
         if timed and sources not in ([], ["auth_jwks_url"]):
             raise ValueError(f"{_names(sources)} is not fetched: leave {_names(timed)} out")
-        if self.auth_jwks_max_age_seconds <= self.auth_jwks_refresh_seconds:
-            raise ValueError("AUTH_JWKS_MAX_AGE_SECONDS: write more than AUTH_JWKS_REFRESH_SECONDS")
+        if self.auth_jwks_max_age_seconds < 2 * self.auth_jwks_refresh_seconds:
+            raise ValueError("AUTH_JWKS_MAX_AGE_SECONDS: write twice AUTH_JWKS_REFRESH_SECONDS at least")
         return self
 
     @property

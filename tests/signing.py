@@ -23,6 +23,12 @@ _MAKE: dict[str, Callable[[], Any]] = {
 ALGORITHMS = tuple(_MAKE)
 
 
+def good_claims(user_id: str = "alice", issuer: str = ISSUER) -> dict[str, Any]:
+    """What a good token claims now."""
+    now = int(time.time())
+    return {"iat": now, "exp": now + 900, "sub": user_id, "iss": issuer, "aud": issuer}
+
+
 class Signer:
     """A key pair, and the tokens that it signs."""
 
@@ -40,10 +46,8 @@ class Signer:
         return public | {"kid": self.kid, "alg": self.algorithm}
 
     def token(self, user_id: str = "alice", *, header: dict[str, Any] | None = None, **claims: Any) -> str:
-        now = int(time.time())
-        good = {"iat": now, "exp": now + 900, "sub": user_id, "iss": ISSUER, "aud": ISSUER}
         headers = {"kid": self.kid, "typ": None} | (header or {})
-        return jwt.encode(good | claims, self.private_key, self.algorithm, headers)
+        return jwt.encode(good_claims(user_id) | claims, self.private_key, self.algorithm, headers)
 
 
 def jwks(*signers: Signer) -> bytes:
@@ -60,12 +64,23 @@ def http(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
 Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
+def after(seconds: float, answer: bytes) -> Answer:
+    """An answer that is a while in coming."""
+
+    async def send(writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(seconds)
+        writer.write(answer)
+
+    return send
+
+
 class JwksServer:
-    """A JWKS endpoint. `answer` is what it sends, and may be changed; `hits` are the times at which it was asked."""
+    """A JWKS endpoint, which sends `answer` (it may be changed), and was `asked` these requests at the times of `hits`."""
 
     def __init__(self, answer: bytes | Answer) -> None:
         self.answer = answer
         self.hits: list[float] = []
+        self.asked: list[bytes] = []
         self._port = 0
 
     async def __aenter__(self) -> Self:
@@ -90,7 +105,7 @@ class JwksServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await reader.readuntil(b"\r\n\r\n")
+            self.asked.append(await reader.readuntil(b"\r\n\r\n"))
             self.hits.append(time.monotonic())
             if isinstance(self.answer, bytes):
                 writer.write(self.answer)

@@ -9,6 +9,8 @@ import jwt
 
 log = logging.getLogger(__name__)
 
+LONGEST_DOCUMENT = 256 * 1024  # bytes
+_MOST_KEYS = 100
 # What a private or a symmetric key has and a public one has not (RFC 7518 §6).
 _SECRET_MEMBERS = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
 
@@ -56,6 +58,8 @@ def _listed(document: bytes) -> list[Any]:
         keys = None
     if not isinstance(keys, list):
         raise NoKeys('it is no JWKS document, {"keys": [...]}')
+    if len(keys) > _MOST_KEYS:
+        raise NoKeys(f"it lists more than {_MOST_KEYS} keys")
     return keys
 
 

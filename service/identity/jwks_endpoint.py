@@ -4,11 +4,16 @@ import asyncio
 import time
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
+from service.identity.jwks import LONGEST_DOCUMENT
+from service.settings import SettingsError
+
 _DEADLINE_SECONDS = 3.0
-_LONGEST_DOCUMENT = 256 * 1024
+# One would tie this service to one server behind a load balancer.
+_NO_COOKIES = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
 
 
 class FetchFailed(Exception):
@@ -24,16 +29,25 @@ class FetchFailed(Exception):
 
 
 class JwksEndpoint:
-    """Args:
-    url: https, or http within the own network.
+    """Where a key set is. HTTPS_PROXY and its like, NO_PROXY and SSL_CERT_FILE hold for it.
+
+    Args:
+        url: https, or http within the own network.
+
+    Raises:
+        SettingsError: when one of these variables cannot be used.
     """
 
     def __init__(self, url: str) -> None:
         self._url = url
         # Compressed, a small answer could become a large one.
-        self._client = httpx.AsyncClient(
-            headers={"Accept": "application/json", "Accept-Encoding": "identity"}, follow_redirects=False
-        )
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        try:
+            self._client = httpx.AsyncClient(headers=headers, cookies=_NO_COOKIES, follow_redirects=False)
+        except Exception as error:  # of whatever reads them, and without its text, which quotes them
+            raise SettingsError(
+                f"HTTPS_PROXY, HTTP_PROXY, ALL_PROXY or SSL_CERT_FILE cannot be used ({type(error).__name__})"
+            ) from None
 
     async def get(self) -> bytes:
         """The document.
@@ -65,8 +79,8 @@ async def _body(response: httpx.Response) -> bytes:
     body = bytearray()
     async for chunk in response.aiter_raw():
         body += chunk
-        if len(body) > _LONGEST_DOCUMENT:
-            raise FetchFailed(f"its answer is longer than {_LONGEST_DOCUMENT} bytes")
+        if len(body) > LONGEST_DOCUMENT:
+            raise FetchFailed(f"its answer is longer than {LONGEST_DOCUMENT} bytes")
     return bytes(body)
 
 

@@ -12,7 +12,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Collection
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
 import jwt
 from cachetools import TTLCache
@@ -28,7 +28,9 @@ _SECONDS_BETWEEN_MISSES = 5.0
 _UNKNOWN_SECONDS = 10.0
 _MOST_UNKNOWN = 1000
 _BACK_OFF_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-_LONGEST_RETRY_AFTER_SECONDS = 3600.0
+# How long an endpoint may ask to be left alone for, unless the keys at hand last longer.
+_LONGEST_REST_SECONDS = 60.0
+_LONGEST_WAIT_SECONDS = 3.0
 
 
 class KeysUnavailable(Problem):
@@ -43,7 +45,7 @@ class KeysUnavailable(Problem):
 
     def __init__(self, retry_after: float = 1.0) -> None:
         super().__init__("The keys that tokens are checked with cannot be fetched now.")
-        self.headers = {"Retry-After": str(max(1, math.ceil(retry_after)))}
+        self.headers = {"Retry-After": str(math.ceil(max(1.0, retry_after)))}
 
 
 class Keys(ABC):
@@ -51,7 +53,7 @@ class Keys(ABC):
 
     @abstractmethod
     async def find(self, kid: str | None) -> jwt.PyJWK | None:
-        """The key of that id, or None when there is none. While it stays in force, it is the same object.
+        """The key of that id, or None when there is none: the same object until the keys change.
 
         Raises:
             KeysUnavailable: when there may be one, and it cannot be fetched now.
@@ -66,7 +68,7 @@ class Keys(ABC):
         return None
 
     def kept_fresh(self) -> AbstractAsyncContextManager[None]:
-        """For as long as the service runs."""
+        """Fetch the keys, if they are fetched, in the background while this context lasts."""
         return nullcontext()
 
 
@@ -101,20 +103,21 @@ class FetchedKeys(Keys):
         if not kid:
             return None
         key = self._held(kid)
-        if key is None and self._fetching is not None:
-            await self._fetch_once()
-            key = self._held(kid)
-        if key is None and self._may_fetch_for(kid):
-            key = await self._fetch_for(kid)
-        if key is None and self._failures:
+        if key is not None:
+            return key
+        try:
+            async with asyncio.timeout(_LONGEST_WAIT_SECONDS):
+                key = await self._look_for(kid)
+        except TimeoutError:
+            raise KeysUnavailable from None
+        if key is None and (self._failures or self._in_force() is None):
             raise KeysUnavailable(self._next_fetch_at - time.monotonic())
         return key
 
     def age(self) -> float | None:
-        age = time.monotonic() - self._fetched_at
-        if age > self._max_age:
+        if self._in_force() is None:
             raise KeysUnavailable(self._next_fetch_at - time.monotonic())
-        return age
+        return time.monotonic() - self._fetched_at
 
     @asynccontextmanager
     async def kept_fresh(self) -> AsyncIterator[None]:
@@ -122,24 +125,37 @@ class FetchedKeys(Keys):
         try:
             yield
         finally:
-            for task in filter(None, (refreshing, self._fetching)):
+            tasks = [task for task in (refreshing, self._fetching) if task]
+            for task in tasks:
                 task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self._endpoint.close()
 
     async def _refresh(self) -> None:
         while True:
             wait = self._next_fetch_at - time.monotonic()
             if wait > 0:
-                await asyncio.sleep(wait)
+                await asyncio.sleep(min(wait, 1.0))  # a fetch for an unknown key may change when the next is due
             else:
                 await self._fetch_once()
 
+    def _in_force(self) -> KeySet | None:
+        return self._set if self._seconds_left() >= 0 else None
+
     def _held(self, kid: str) -> jwt.PyJWK | None:
-        if self._set is None or time.monotonic() - self._fetched_at > self._max_age:
-            return None
-        return self._set.find(kid)
+        held = self._in_force()
+        return held.find(kid) if held else None
+
+    async def _look_for(self, kid: str) -> jwt.PyJWK | None:
+        """The key of that id, by the fetch under way, or by one for its sake."""
+        key = None
+        # Again, when another begins a fetch after one in vain: only that may know of a key as new as this token's.
+        while key is None and self._fetching is not None:
+            await self._fetch_once()
+            key = self._held(kid)
+        if key is None and self._may_fetch_for(kid):
+            key = await self._fetch_for(kid)
+        return key
 
     def _may_fetch_for(self, kid: str) -> bool:
         now = time.monotonic()
@@ -147,13 +163,15 @@ class FetchedKeys(Keys):
         return not backing_off and now >= self._next_miss_at and kid not in self._unknown
 
     async def _fetch_for(self, kid: str) -> jwt.PyJWK | None:
-        """Only a fetch in vain counts: after a rotation the next one is as welcome."""
+        now = time.monotonic()
+        # Some fetches that find a key are welcome at once, as after a rotation, and then one a second.
+        if_found = max(self._next_miss_at, now - _SECONDS_BETWEEN_MISSES) + 1.0
         # Before it begins, for whoever comes when it has ended and this has not yet heard of it.
-        self._next_miss_at = time.monotonic() + _SECONDS_BETWEEN_MISSES
+        self._next_miss_at = now + _SECONDS_BETWEEN_MISSES
         await self._fetch_once()
         key = self._held(kid)
         if key is not None or self._failures:
-            self._next_miss_at = -math.inf
+            self._next_miss_at = if_found
         else:
             self._unknown[kid] = None
         return key
@@ -189,15 +207,19 @@ class FetchedKeys(Keys):
         now = time.monotonic()
         wait = _BACK_OFF_SECONDS[min(self._failures, len(_BACK_OFF_SECONDS) - 1)]
         if isinstance(error, FetchFailed):
-            wait = max(wait, min(error.retry_after, _LONGEST_RETRY_AFTER_SECONDS))
+            wait = max(wait, min(error.retry_after, max(_LONGEST_REST_SECONDS, self._seconds_left())))
         self._failures += 1
         self._next_fetch_at = now + wait
         log.warning(
             "the keys of AUTH_JWKS_URL cannot be fetched: %s. Next try in %.0f s; %s", error, wait, self._held_on()
         )
 
+    def _seconds_left(self) -> float:
+        """For which the keys at hand may be used; negative when there are none."""
+        return self._fetched_at + self._max_age - time.monotonic()
+
     def _held_on(self) -> str:
-        left = self._fetched_at + self._max_age - time.monotonic()
+        left = self._seconds_left()
         if left < 0:
             return "there are no keys, and every token is answered with 503"
         return f"the keys at hand stay in use, for {left:.0f} s at most"

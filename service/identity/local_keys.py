@@ -1,6 +1,8 @@
 """Keys that need no network: a JWKS file, or a secret that is shared."""
 
 import logging
+import os
+import stat
 import time
 from collections.abc import Collection
 from pathlib import Path
@@ -9,11 +11,13 @@ import jwt
 from jwt.utils import base64url_encode
 from pydantic import SecretStr
 
-from service.identity.jwks import KeySet, NoKeys
+from service.identity.jwks import LONGEST_DOCUMENT, KeySet, NoKeys
 from service.identity.keys import Keys
 from service.settings import SettingsError
 
 log = logging.getLogger(__name__)
+
+_LOOK_EVERY_SECONDS = 1.0
 
 
 class KeysOfFile(Keys):
@@ -23,22 +27,18 @@ class KeysOfFile(Keys):
         SettingsError: when there is no usable key in it to begin with.
     """
 
-    _LOOK_EVERY_SECONDS = 1.0
-
     def __init__(self, path: Path, algorithms: Collection[str]) -> None:
         self._path = path
         self._algorithms = algorithms
         try:
             self._version = self._version_now()
             self._set = self._read()
-        except OSError as error:
-            raise SettingsError(f"AUTH_JWKS_FILE: {path} cannot be read: {error.strerror}") from None
-        except NoKeys as error:
-            raise SettingsError(f"AUTH_JWKS_FILE: {path} cannot be used: {error}") from None
+        except (OSError, NoKeys) as error:
+            raise SettingsError(f"AUTH_JWKS_FILE: {path.absolute()} cannot be used: {_reason(error)}") from None
         self._looked_at = time.monotonic()
 
     async def find(self, kid: str | None) -> jwt.PyJWK | None:
-        if time.monotonic() - self._looked_at >= self._LOOK_EVERY_SECONDS:
+        if time.monotonic() - self._looked_at >= _LOOK_EVERY_SECONDS:
             self._look()
         return self._set.find(kid) if kid else None
 
@@ -51,8 +51,7 @@ class KeysOfFile(Keys):
         try:
             self._set = self._read()
         except (OSError, NoKeys) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            log.warning("AUTH_JWKS_FILE has changed and cannot be used; the keys of before stay: %s", reason)
+            log.warning("AUTH_JWKS_FILE has changed and cannot be used; the keys of before stay: %s", _reason(error))
 
     def _version_now(self) -> tuple[int, ...] | None:
         """What is another when the file is: None, when it is not there."""
@@ -60,10 +59,21 @@ class KeysOfFile(Keys):
             status = self._path.stat()
         except OSError:
             return None
-        return status.st_mtime_ns, status.st_size, status.st_ino
+        return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
     def _read(self) -> KeySet:
-        return KeySet(self._path.read_bytes(), self._algorithms)
+        # A pipe, say, would keep the whole service waiting.
+        with open(os.open(self._path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise NoKeys("it is no file")
+            document = file.read(LONGEST_DOCUMENT + 1)
+        if len(document) > LONGEST_DOCUMENT:
+            raise NoKeys(f"it is longer than {LONGEST_DOCUMENT} bytes")
+        return KeySet(document, self._algorithms)
+
+
+def _reason(error: OSError | NoKeys) -> str:
+    return str((isinstance(error, OSError) and error.strerror) or error)
 
 
 class SharedSecret(Keys):

@@ -21,6 +21,7 @@ from service.identity.keys import Keys
 _LONGEST_TOKEN = 8192
 _LONGEST_KID = 255
 _MOST_CHECKED = 10_000
+_END_OF_TIME = 1e12  # in the year 33658
 # Three segments of base64url, none empty, without padding (RFC 7515 §3.1).
 _COMPACT_JWS = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 _TYPES = (None, "jwt", "at+jwt")
@@ -115,25 +116,31 @@ class Verifier:
         """Check a compact JWS, cheap checks first, and give its caller.
 
         Raises:
-            TokenExpired: when all is well but the time.
-            TokenInvalid: when anything else is not.
+            TokenExpired: when it has expired.
+            TokenInvalid: when anything else is wrong.
             KeysUnavailable: when its key may be a good one that cannot be fetched now.
         """
         if len(token) > _LONGEST_TOKEN:
             raise TokenInvalid(f"it is longer than {_LONGEST_TOKEN} characters")
         digest = hashlib.sha256(token.encode()).digest()
         checked = self._checked.get(digest)
-        # Of these very bytes, and with this key, which is another object once the key set has dropped or changed it.
-        if checked is not None and await self._keys.find(checked.kid) is checked.key:
-            return self._caller_of(self._claims_of(token, checked.key, verify_signature=False))
-        kid, key = await self._key_of(token)
-        claims = self._claims_of(token, key, verify_signature=True)
+        kid, alg = (checked.kid, checked.key.algorithm_name) if checked else self._header_of(token)
+        key = await self._keys.find(kid)
+        if key is None:
+            self._checked.pop(digest, None)
+            raise TokenInvalid("its kid is not a known key")
+        if key.algorithm_name != alg:
+            raise TokenInvalid("its alg is not that of its key")
+        # Of these very bytes, and with this key, which is another object once the keys have changed.
+        seen = checked is not None and checked.key is key
+        claims = self._claims_of(token, key, verify_signature=not seen)
         caller = self._caller_of(claims)
-        self._checked[digest] = _Checked(kid, key, claims["exp"])
+        if not seen:
+            self._checked[digest] = _Checked(kid, key, claims["exp"])
         return caller
 
-    async def _key_of(self, token: str) -> tuple[str | None, jwt.PyJWK]:
-        """All that can be told before a signature is checked, and before the network is asked for a key."""
+    def _header_of(self, token: str) -> tuple[str | None, str]:
+        """The kid and the alg, after all that can be told before the network is asked for a key."""
         if not _COMPACT_JWS.fullmatch(token):
             raise TokenInvalid("it is not a JWT, three parts with dots between")
         header_segment, claims_segment, _ = token.split(".")
@@ -146,12 +153,7 @@ class Verifier:
         if not (kid is None or (isinstance(kid, str) and 0 < len(kid) <= _LONGEST_KID)):
             raise TokenInvalid("its kid is not one of a key")
         self._require_issuer(_object(claims_segment, "payload"))
-        key = await self._keys.find(kid)
-        if key is None:
-            raise TokenInvalid("its kid is not a known key")
-        if key.algorithm_name != alg:
-            raise TokenInvalid("its alg is not that of its key")
-        return kid, key
+        return kid, alg
 
     def _require_issuer(self, claims: dict[str, Any]) -> None:
         issuer = claims.get("iss")
@@ -189,11 +191,11 @@ class Verifier:
         return claims
 
     def _caller_of(self, claims: dict[str, Any]) -> Caller:
-        times = (claims["iat"], claims["exp"])
-        # PyJWT takes strings of digits for times, and RFC 7519 §2 does not.
-        if not all(type(moment) in (int, float) for moment in (*times, claims.get("nbf", 0))):
-            raise TokenInvalid("its times are no numbers")
-        if not 0 < times[1] - times[0] <= self._longest_life:
+        moments = (claims["iat"], claims["exp"], claims.get("nbf", 0))
+        # PyJWT takes strings of digits for times, and RFC 7519 §2 does not; nor can all numbers be reckoned with.
+        if not all(type(moment) in (int, float) and abs(moment) < _END_OF_TIME for moment in moments):
+            raise TokenInvalid("its times are no times")
+        if not 0 < claims["exp"] - claims["iat"] <= self._longest_life:
             raise TokenInvalid("it lives longer than this API accepts")
         try:
             return Caller(claims["sub"])

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from service.dev.issuer import ISSUER, Issuer
+from service.settings import Settings
 from tests.conftest import Database, Main, Token, in_database
 from tests.servers import free_port
 
@@ -85,7 +86,9 @@ def test_migrate_can_be_repeated(environment: dict[str, str]) -> None:
         ({"DATABASE_URL": None}, "DATABASE_URL is not set"),
         ({"AUTH_ISSUER": None, "AUTH_AUDIENCE": None}, "AUTH_ISSUER is not set"),
         ({"AUTH_ISSUER": ""}, "AUTH_ISSUER: "),
-        ({"AUTH_JWKS_FILE": "/nowhere.json"}, "AUTH_JWKS_FILE: there is no such file"),
+        ({"AUTH_JWKS_FILE": "/nowhere.json"}, "AUTH_JWKS_FILE: /nowhere.json cannot be used: No such file"),
+        ({"AUTH_JWKS_FILE": "/" + "a" * 5000}, "AUTH_JWKS_FILE: /aaa"),
+        ({"AUTH_JWKS_FILE": ""}, "AUTH_JWKS_FILE: /"),
         ({"AUTH_JWKS_FILE": "/dev/null"}, "AUTH_JWKS_FILE: "),
         ({"AUTH_JWKS_FILE": "{pyproject}"}, "AUTH_JWKS_FILE: "),
         ({"AUTH_JWKS_FILE": None, "AUTH_JWKS_URL": "auth.example"}, "AUTH_JWKS_URL: write https://HOST"),
@@ -95,6 +98,9 @@ def test_migrate_can_be_repeated(environment: dict[str, str]) -> None:
         ({"AUTH_JWKS_FILE": None, "AUTH_JWKS_URL": "https://[auth.example"}, "AUTH_JWKS_URL: write https"),
         ({"AUTH_JWKS_FILE": None, "AUTH_JWKS_URL": "http://auth.example/jwks"}, "AUTH_JWKS_URL: write https://: who"),
         ({"AUTH_JWKS_FILE": None, "AUTH_JWKS_URL": "http://8.8.8.8/jwks"}, "AUTH_JWKS_URL: write https://: who"),
+        ({"AUTH_JWKS_FILE": None, "AUTH_JWKS_URL": "https://auth.example:0/x"}, "AUTH_JWKS_URL: write https://HOST"),
+        ({"AUTH_JWKS_FILE": None, "AUTH_JWKS_URL": "https://auth.example/#x"}, "AUTH_JWKS_URL: write https://HOST"),
+        ({"AUTH_JWKS_FILE": None, "AUTH_ISSUER": "https://a.example?x=1"}, "AUTH_JWKS_URL is not set, and AUTH_IS"),
         ({"AUTH_JWKS_FILE": None, "AUTH_ISSUER": "todo"}, "AUTH_JWKS_URL is not set, and AUTH_ISSUER/api/auth/jwks"),
         ({"AUTH_JWKS_FILE": None, "AUTH_ISSUER": "http://a.example"}, "AUTH_JWKS_URL is not set, and AUTH_ISSUER"),
         ({"AUTH_JWKS_URL": "https://auth.example/jwks"}, "AUTH_JWKS_FILE, AUTH_JWKS_URL: leave all but one out"),
@@ -105,7 +111,13 @@ def test_migrate_can_be_repeated(environment: dict[str, str]) -> None:
             "AUTH_SHARED_SECRET means HS256: leave AUTH_ALGORITHMS out",
         ),
         ({"AUTH_JWKS_REFRESH_SECONDS": "60"}, "AUTH_JWKS_FILE is not fetched: leave AUTH_JWKS_REFRESH_SECONDS out"),
-        ({"AUTH_JWKS_FILE": None, "AUTH_JWKS_MAX_AGE_SECONDS": "300"}, "AUTH_JWKS_MAX_AGE_SECONDS: write more than"),
+        ({"AUTH_JWKS_FILE": None, "AUTH_JWKS_MAX_AGE_SECONDS": "599"}, "AUTH_JWKS_MAX_AGE_SECONDS: write twice"),
+        ({"AUTH_JWKS_FILE": None, "AUTH_JWKS_URL": "http://134744072/x"}, "AUTH_JWKS_URL: write https://: who"),
+        ({"AUTH_JWKS_FILE": None, "AUTH_JWKS_URL": "http://evil\u3002com/x"}, "AUTH_JWKS_URL: write https://: who"),
+        ({"AUTH_JWKS_FILE": None, "AUTH_JWKS_URL": "http://[::ffff:8.8.8.8]/x"}, "AUTH_JWKS_URL: write https://: "),
+        ({"AUTH_JWKS_FILE": None, "AUTH_JWKS_URL": "http://10.0.0.1.evil.example"}, "AUTH_JWKS_URL: write https://"),
+        ({"AUTH_JWKS_FILE": None, "SSL_CERT_FILE": "/nowhere.pem"}, "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY or SSL"),
+        ({"AUTH_JWKS_FILE": None, "ALL_PROXY": "nowhere://a:hunter2@b"}, "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY or SSL"),
         ({"AUTH_MAX_LIFETIME_SECONDS": "0"}, "AUTH_MAX_LIFETIME_SECONDS: "),
         ({"AUTH_ALGORITHMS": "none"}, "AUTH_ALGORITHMS: "),
         ({"AUTH_ALGORITHMS": "HS256"}, "AUTH_ALGORITHMS: "),
@@ -149,6 +161,27 @@ def test_a_wrong_setting_gets_one_line_that_names_it(
     assert len(lines) == (2 if "AUTH_AUDIENCE" in change else 1)  # of the settings that are missing, each has one
     assert lines[0].startswith(f"todo-api: {expected}")
     assert "hunter2" not in stderr
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://localhost:3000/api/auth/jwks",
+        "http://better-auth:3000/api/auth/jwks",
+        "http://auth.default.svc.cluster.local/jwks",
+        "http://auth.internal/jwks",
+        "http://10.0.0.1/jwks",
+        "http://[fd00::1]/jwks",
+        "https://auth.example/jwks?v=1",
+        "https://m\u00fcnchen.example/jwks",
+    ],
+)
+def test_keys_may_be_at_https_and_at_http_within_the_own_network(environment: dict[str, str], url: str) -> None:
+    keys_from_there = {name: value for name, value in environment.items() if name != "AUTH_JWKS_FILE"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (keys_from_there | {"AUTH_JWKS_URL": url}).items():
+            patch.setenv(name, value)
+        assert Settings.load().keys_url == url.replace("m\u00fcnchen", "xn--mnchen-3ya")
 
 
 def test_a_key_file_without_a_usable_key_is_refused(

@@ -6,12 +6,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from itertools import pairwise
-from typing import Any
 
 import httpx
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.utils import base64url_encode
 
 from tests.cli.test_commands import wait_until
@@ -19,14 +17,8 @@ from tests.conftest import new_user
 from tests.e2e.better_auth import BetterAuth, User
 from tests.e2e.conftest import Postgres, wait_until_ready
 from tests.servers import todo_api_server
+from tests.signing import ALGORITHMS, Signer
 
-NEW_KEYS: dict[str, Callable[[], Any]] = {
-    "EdDSA": ed25519.Ed25519PrivateKey.generate,
-    "ES256": lambda: ec.generate_private_key(ec.SECP256R1()),
-    "ES512": lambda: ec.generate_private_key(ec.SECP521R1()),
-    "RS256": lambda: rsa.generate_private_key(65537, 2048),
-    "PS256": lambda: rsa.generate_private_key(65537, 2048),
-}
 # The service asks for unknown keys no more often than this.
 SECONDS_BETWEEN_FETCHES = 5
 
@@ -216,7 +208,7 @@ def test_a_token_whose_time_is_over_is_told_apart_so_that_the_page_takes_another
         assert (refused.status_code, refused.json()["code"]) == (401, "token_expired")
 
 
-@pytest.fixture(scope="module", params=NEW_KEYS)
+@pytest.fixture(scope="module", params=ALGORITHMS)
 def signed(request: pytest.FixtureRequest, serve: Serve) -> Iterator[tuple[str, str, User]]:
     """An algorithm, a service that accepts it alone, and somebody whose tokens and session are signed with it."""
     with (
@@ -238,7 +230,7 @@ def test_a_token_that_another_key_signed_by_the_same_kid_is_refused(signed: tupl
     algorithm, service, user = signed
     token = user.token()
     claims = jwt.decode(token, options={"verify_signature": False})
-    forged = jwt.encode(claims, NEW_KEYS[algorithm](), algorithm, headers={"kid": kid_of(token), "typ": None})
+    forged = Signer(kid_of(token), algorithm).token(**claims)
     refused = ask(service, forged)
     assert (refused.status_code, refused.json()["code"]) == (401, "token_invalid")
     assert "signature" in refused.json()["detail"]

@@ -16,10 +16,10 @@ from pydantic import SecretStr
 
 from service.identity.jwks import KeySet, NoKeys
 from service.settings import Settings
-from tests.conftest import MakeApp
-from tests.security.test_keys import ask, status
+from tests.conftest import MakeApp, http_client
+from tests.security.test_keys import status
 from tests.security.test_tokens import segment
-from tests.signing import ALGORITHMS, ISSUER, JwksServer, Signer, http, jwks
+from tests.signing import ALGORITHMS, ISSUER, JwksServer, Signer, good_claims, http, jwks
 
 AppOf = Callable[..., FastAPI]
 SECRET = "a shared secret of 32 bytes or more"
@@ -191,6 +191,13 @@ def test_a_key_that_is_not_usable_is_left_out_and_the_others_stay(name: str, cap
         KeySet(json.dumps({"keys": [unusable]}).encode(), ("EdDSA", "ES256", "RS256"))
 
 
+@pytest.mark.parametrize("listed", [101, 100_000])
+def test_a_key_set_that_is_endless_is_none(listed: int, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(NoKeys, match="it lists more than 100 keys"):
+        KeySet(b'{"keys": [' + b"1," * (listed - 1) + b"1]}", ("EdDSA",))
+    assert caplog.messages == []
+
+
 def test_of_two_keys_of_one_name_the_first_counts(caplog: pytest.LogCaptureFixture) -> None:
     first, second = Signer("same"), Signer("same")
     keys = KeySet(jwks(first, second), ("EdDSA",))
@@ -205,9 +212,7 @@ def test_of_two_keys_of_one_name_the_first_counts(caplog: pytest.LogCaptureFixtu
 
 def shared(secret: str = SECRET, *, header: dict[str, Any] | None = None, **claims: Any) -> str:
     """A token as a custom `jwt.sign` of Better Auth's would make it."""
-    signer = Signer()
-    good = jwt.decode(signer.token(), options={"verify_signature": False})
-    return jwt.encode(good | claims, secret, "HS256", {"typ": "JWT"} | (header or {}))
+    return jwt.encode(good_claims() | claims, secret, "HS256", {"typ": "JWT"} | (header or {}))
 
 
 @pytest.fixture
@@ -245,5 +250,5 @@ async def test_without_a_shared_secret_none_is_taken(app_of: AppOf) -> None:
 
 
 async def test_readiness_knows_no_age_of_a_secret(app_of_secret: FastAPI) -> None:
-    assert (await ask(app_of_secret, shared())).status_code == 200
-    assert app_of_secret.state.keys.age() is None
+    async with http_client(app_of_secret) as client:
+        assert (await client.get("/readyz")).json() == {"status": "ok", "keys_age_seconds": None}

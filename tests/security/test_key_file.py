@@ -6,12 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from service.identity import local_keys
 from service.settings import Settings
 from tests.conftest import MakeApp
 from tests.security.test_keys import status
 from tests.signing import ISSUER, Signer, jwks
 
-LOOKED_AGAIN = 1.05
+
+@pytest.fixture
+def _looked_at_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rather than once a second."""
+    monkeypatch.setattr(local_keys, "_LOOK_EVERY_SECONDS", 0.0)
 
 
 def write(file: Path, document: bytes | None) -> None:
@@ -20,6 +25,10 @@ def write(file: Path, document: bytes | None) -> None:
         file.unlink()
     else:
         file.write_bytes(document)
+
+
+def chmod(file: Path, mode: int) -> None:
+    file.chmod(mode)
 
 
 def replace(file: Path, document: bytes) -> None:
@@ -47,11 +56,13 @@ async def test_a_file_that_changes_is_read_again(make_app: MakeApp, of_file: Set
     token = old.token()
     assert await status(app, token) == 200
     write(file, jwks(new))
-    await asyncio.sleep(LOOKED_AGAIN)
+    assert await status(app, token) == 200  # within the second
+    await asyncio.sleep(1.05)
     assert await status(app, new.token()) == 200
     assert await status(app, token) == 401
 
 
+@pytest.mark.usefixtures("_looked_at_each_time")
 async def test_a_file_that_is_put_in_place_of_another_is_read_again(
     make_app: MakeApp, of_file: Settings, file: Path
 ) -> None:
@@ -60,11 +71,11 @@ async def test_a_file_that_is_put_in_place_of_another_is_read_again(
     app = make_app(of_file)
     assert await status(app, old.token()) == 200
     replace(file, jwks(new))
-    await asyncio.sleep(LOOKED_AGAIN)
     assert await status(app, new.token()) == 200
     assert await status(app, old.token()) == 401
 
 
+@pytest.mark.usefixtures("_looked_at_each_time")
 @pytest.mark.parametrize("broken", [b"", b"{", b'{"keys": []}', None], ids=["empty", "half", "without keys", "gone"])
 async def test_a_broken_file_never_replaces_good_keys(
     make_app: MakeApp, of_file: Settings, file: Path, broken: bytes | None, caplog: pytest.LogCaptureFixture
@@ -73,11 +84,53 @@ async def test_a_broken_file_never_replaces_good_keys(
     write(file, jwks(signer))
     app = make_app(of_file)
     write(file, broken)
-    await asyncio.sleep(LOOKED_AGAIN)
     for _ in range(3):
         assert await status(app, signer.token()) == 200
     assert len([line for line in caplog.messages if line.startswith("AUTH_JWKS_FILE has changed")]) == 1
     later = Signer("later")
     write(file, jwks(later))
-    await asyncio.sleep(LOOKED_AGAIN)
     assert await status(app, later.token()) == 200
+
+
+@pytest.mark.usefixtures("_looked_at_each_time")
+async def test_a_pipe_in_place_of_the_file_keeps_nobody_waiting(
+    make_app: MakeApp, of_file: Settings, file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    signer = Signer()
+    write(file, jwks(signer))
+    app = make_app(of_file)
+    write(file, None)
+    os.mkfifo(file)
+    assert await status(app, signer.token()) == 200
+    assert "AUTH_JWKS_FILE has changed and cannot be used; the keys of before stay: it is no file" in caplog.messages
+
+
+@pytest.mark.usefixtures("_looked_at_each_time")
+async def test_a_file_without_end_is_not_read(
+    make_app: MakeApp, of_file: Settings, file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    signer = Signer()
+    write(file, jwks(signer))
+    app = make_app(of_file)
+    write(file, jwks(signer) + b" " * 300_000)
+    assert await status(app, signer.token()) == 200
+    assert caplog.messages[-1].endswith("it is longer than 262144 bytes")
+
+
+@pytest.mark.usefixtures("_looked_at_each_time")
+async def test_a_file_whose_mode_changes_is_read_again(
+    make_app: MakeApp, of_file: Settings, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = Signer("old"), Signer("new")
+    write(file, jwks(old))
+    app = make_app(of_file)
+
+    def forbidden(*_: object) -> int:
+        raise PermissionError(13, "Permission denied")  # for root nothing is
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.open", forbidden)
+        write(file, jwks(new))
+        assert await status(app, old.token()) == 200
+    chmod(file, 0o644)
+    assert await status(app, new.token()) == 200

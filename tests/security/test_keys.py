@@ -13,11 +13,14 @@ import pytest
 from fastapi import FastAPI
 
 from service.app import create_app
+from service.identity import keys
+from service.identity.jwks_endpoint import FetchFailed, JwksEndpoint
+from service.identity.keys import FetchedKeys
 from service.settings import Settings
 from tests.api.test_refusals import problem
 from tests.conftest import http_client, new_user
 from tests.security.test_tokens import segment
-from tests.signing import ISSUER, JwksServer, Signer, http, jwks
+from tests.signing import ISSUER, JwksServer, Signer, after, http, jwks
 
 Serve = Callable[..., Awaitable[FastAPI]]
 
@@ -57,12 +60,7 @@ async def until(condition: Callable[[], Awaitable[bool]], *, seconds: float) -> 
 
 async def test_all_the_first_requests_share_one_fetch(serve: Serve) -> None:
     signer = Signer()
-
-    async def slowly(writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(0.3)
-        writer.write(http(jwks(signer)))
-
-    async with JwksServer(slowly) as endpoint:
+    async with JwksServer(after(0.3, http(jwks(signer)))) as endpoint:
         app = await serve(endpoint)
         answers = await asyncio.gather(*(status(app, signer.token(new_user())) for _ in range(200)))
         assert set(answers) == {200}
@@ -138,6 +136,24 @@ async def test_a_refresh_keeps_nobody_waiting(serve: Serve) -> None:
         assert slowest < 1
 
 
+async def test_a_rotation_during_a_refresh_refuses_nobody(serve: Serve) -> None:
+    old, new = Signer("old"), Signer("new")
+    under_way = asyncio.Event()
+    async with JwksServer(http(jwks(old))) as endpoint:
+
+        async def as_before(writer: asyncio.StreamWriter) -> None:
+            endpoint.answer = http(jwks(old, new))  # the next answer
+            under_way.set()
+            await asyncio.sleep(0.5)
+            writer.write(http(jwks(old)))
+
+        app = await serve(endpoint, auth_jwks_refresh_seconds=1)
+        assert await status(app, old.token()) == 200
+        endpoint.answer = as_before
+        await under_way.wait()
+        assert await asyncio.gather(*(status(app, new.token()) for _ in range(20))) == [200] * 20
+
+
 async def test_readiness_says_how_old_the_keys_are(serve: Serve) -> None:
     async with JwksServer(http(jwks(Signer()))) as endpoint:
         app = await serve(endpoint)
@@ -152,7 +168,44 @@ async def test_readiness_says_how_old_the_keys_are(serve: Serve) -> None:
             assert (await client.get("/readyz")).json()["keys_age_seconds"] == 1
 
 
+async def test_readiness_waits_for_the_first_keys(serve: Serve) -> None:
+    async with JwksServer(after(0.5, http(jwks(Signer())))) as endpoint:
+        app = await serve(endpoint)
+        async with http_client(app) as client:
+            problem(await client.get("/readyz"), 503, "keys_unavailable")
+
+            async def ready() -> bool:
+                return (await client.get("/readyz")).status_code == 200
+
+            await until(ready, seconds=2)
+
+
+async def test_no_cookie_of_the_endpoint_is_sent_back(serve: Serve) -> None:
+    signer = Signer()
+    async with JwksServer(http(jwks(signer), "Set-Cookie: server=1; Path=/")) as endpoint:
+        app = await serve(endpoint, auth_jwks_refresh_seconds=1)
+        assert await status(app, signer.token()) == 200
+
+        async def twice() -> bool:
+            return len(endpoint.asked) == 2
+
+        await until(twice, seconds=3)
+        assert b"cookie" not in endpoint.asked[1].lower()
+
+
 # --- kids that nobody knows ---
+
+
+async def test_replicas_that_disagree_do_not_make_it_fetch_without_end(serve: Serve) -> None:
+    one, other = Signer("one"), Signer("other")
+    async with JwksServer(http(jwks(one))) as endpoint:
+        app = await serve(endpoint)
+        started = time.monotonic()
+        while time.monotonic() - started < 1:
+            for signer in (one, other):
+                endpoint.answer = http(jwks(signer))
+                assert await status(app, signer.token()) in (200, 401)
+        assert len(endpoint.hits) < 10
 
 
 async def test_random_kids_fetch_once_in_five_seconds_and_disturb_nobody(serve: Serve) -> None:
@@ -210,12 +263,7 @@ async def test_a_token_of_another_issuer_fetches_nothing(serve: Serve) -> None:
 
 async def test_a_client_that_hangs_up_ends_the_fetch_for_nobody_else(serve: Serve) -> None:
     signer = Signer()
-
-    async def slowly(writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(0.5)
-        writer.write(http(jwks(signer)))
-
-    async with JwksServer(slowly) as endpoint:
+    async with JwksServer(after(0.5, http(jwks(signer)))) as endpoint:
         app = await serve(endpoint)
         first = asyncio.create_task(status(app, signer.token()))
         second = asyncio.create_task(status(app, signer.token()))
@@ -270,6 +318,44 @@ async def test_it_is_tried_again_less_and_less_often(serve: Serve) -> None:
             await asyncio.sleep(0.02)
         waits = [later - earlier for earlier, later in zip(endpoint.hits, endpoint.hits[1:], strict=False)]
         assert [round(wait) for wait in waits] == [1, 2]
+
+
+async def test_an_outage_of_hours_does_not_end_the_refreshing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "_BACK_OFF_SECONDS", (0.0, 0.0))
+    tries = 0
+
+    class Away(JwksEndpoint):
+        async def get(self) -> bytes:
+            nonlocal tries
+            tries += 1
+            await asyncio.sleep(0)
+            if tries <= 1100:  # at 30 s each, nine hours
+                raise FetchFailed("it is away")
+            return jwks(Signer("first"))
+
+    fetched = FetchedKeys(Away("https://auth.example.com"), ("EdDSA",), refresh_after=300, max_age=86400)
+
+    async def found() -> bool:
+        return tries > 1100 and await fetched.find("first") is not None
+
+    async with fetched.kept_fresh():
+        await until(found, seconds=5)
+
+
+async def test_after_a_failed_fetch_for_an_unknown_key_it_is_tried_again_by_itself(serve: Serve) -> None:
+    known, unknown = Signer("known"), Signer("unknown")
+    async with JwksServer(http(jwks(known))) as endpoint:
+        app = await serve(endpoint)
+        assert await status(app, known.token()) == 200
+        endpoint.answer = http(b"", status="500 Internal Server Error")
+        assert await status(app, unknown.token()) == 503
+        endpoint.answer = http(jwks(known, unknown))
+        hits = len(endpoint.hits)
+
+        async def tried() -> bool:
+            return len(endpoint.hits) > hits
+
+        await until(tried, seconds=3)
 
 
 @pytest.mark.parametrize(
@@ -359,6 +445,7 @@ MISBEHAVIOUR: dict[str, tuple[Any, str]] = {
     "nests too deep": (http(b'{"keys": ' + b"[" * 100_000), "it is no JWKS document"),
     "sends no UTF-8": (http(b'{"keys": ["\xff"]}'), "it is no JWKS document"),
     "sends a list": (http(b"[]"), "it is no JWKS document"),
+    "sends no end of keys": (http(b'{"keys": [' + b"1," * 100_000 + b"1]}"), "it lists more than 100 keys"),
     "sends no keys": (http(b'{"keys": []}'), "it holds no usable public key"),
     "sends no object": (http(b'{"keys": null}'), "it is no JWKS document"),
     "answers 404": (http(b"", status="404 Not Found"), "it answers 404"),

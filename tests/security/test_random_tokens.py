@@ -2,7 +2,6 @@
 
 import json
 import secrets
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +15,7 @@ from jwt.utils import base64url_decode, base64url_encode
 
 from service.dev.issuer import ISSUER
 from tests.conftest import Token
+from tests.signing import good_claims
 
 REALM = 'Bearer realm="todo"'
 Send = Callable[[bytes], Any]
@@ -124,8 +124,6 @@ def _changed(segment: str, data: st.DataObject) -> str:
 
 def _of_two(token: str, data: st.DataObject) -> bytes:
     """Parts of a good token, and parts of one that its stranger signed."""
-    now = int(time.time())
-    claims = {"iat": now, "exp": now + 900, "sub": "bob", "iss": ISSUER, "aud": ISSUER}
-    other = jwt.encode(claims, secrets.token_bytes(32), "HS256", {"kid": "development"})
+    other = jwt.encode(good_claims("bob", ISSUER), secrets.token_bytes(32), "HS256", {"kid": "development"})
     parts = [data.draw(st.sampled_from(pair)) for pair in zip(token.split("."), other.split("."), strict=True)]
     return ".".join(parts).encode()

@@ -1,6 +1,7 @@
 """No operation without a valid token, whatever else is sent."""
 
 import base64
+import inspect
 import json
 import secrets
 import time
@@ -15,6 +16,7 @@ from fastapi import FastAPI
 
 from service.app import PUBLIC_PATHS
 from service.dev.issuer import ISSUER, Issuer
+from service.identity import refusals, verifier
 from service.settings import Settings
 from tests.conftest import MakeApp, http_client
 
@@ -306,3 +308,8 @@ async def test_the_log_says_why_a_token_is_refused_once_a_minute(
         "a token is refused: its aud is not this API. "
         "Mend: AUTH_AUDIENCE has to be what Better Auth sends, the origin of its baseURL unless it is told otherwise",
     ]
+
+
+@pytest.mark.parametrize("begins", refusals._MENDS)
+def test_what_a_mend_is_for_is_what_the_verifier_says(begins: str) -> None:
+    assert f'"{begins}' in inspect.getsource(verifier)
