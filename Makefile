@@ -18,13 +18,13 @@ compile := $(venv)/bin/uv pip compile --quiet --universal --python-version 3.11 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-dev: $(installed) ## Run the API and an embedded Postgres on PORT (8000)
-	@exec $(venv)/bin/todo-api dev --port $(PORT)
+dev: $(installed) ## Run the API and an embedded Postgres on PORT (8000); BETTER_AUTH=URL takes its tokens
+	@exec $(venv)/bin/todo-api dev --port $(PORT) $(if $(BETTER_AUTH),--better-auth $(BETTER_AUTH))
 
 # Four at once, however few cores there are: many of them wait.
 test: $(testable) ## Run the tests; ARGS="-k pattern" narrows them
 	$(venv)/bin/pytest -n 4 --dist worksteal --ignore tests/contract --ignore tests/e2e $(ARGS)
-	@echo "Left out, as they need Node.js: make contract, make e2e"
+	@echo "Left out: make contract and make e2e, which bring Node.js along"
 
 cover: $(testable) ## Run the tests, and fail when less than 95 % of service/ was run
 	$(MAKE) test ARGS="--cov --cov-fail-under 95 $(ARGS)"

@@ -33,6 +33,7 @@ from service.identity.bearer import BearerTokens, user_id_of
 from service.identity.jwks_endpoint import JwksEndpoint
 from service.identity.keys import FetchedKeys, Keys, KeysUnavailable
 from service.identity.local_keys import KeysOfFile, SharedSecret
+from service.identity.refusals import Refusals
 from service.identity.verifier import TokenExpired, TokenInvalid, TokenMissing, Verifier
 from service.settings import Settings
 from service.tasks.routes import router as tasks
@@ -85,13 +86,7 @@ def create_app(settings: Settings) -> FastAPI:
     """
     engine = create_engine(settings.database_url, pool_size=settings.database_pool_size)
     keys = _keys(settings)
-    verifier = Verifier(
-        keys,
-        issuer=settings.auth_issuer,
-        audience=settings.auth_audience,
-        algorithms=(SharedSecret.ALGORITHM,) if settings.auth_shared_secret else settings.auth_algorithms,
-        longest_life=timedelta(seconds=settings.auth_max_lifetime_seconds),
-    )
+    tokens = _bearer_tokens(settings, keys)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -117,7 +112,7 @@ def create_app(settings: Settings) -> FastAPI:
             Middleware(Problems),
             Middleware(Methods, routes=routes),
             *limits.before_authentication,
-            Middleware(AuthenticationMiddleware, backend=BearerTokens(verifier, public=PUBLIC_PATHS)),
+            Middleware(AuthenticationMiddleware, backend=tokens),
             *limits.after_authentication,
             Middleware(RequestBody),
             # Half of the connections, so that others are left. Behind the body, which may be long in coming.
@@ -142,6 +137,15 @@ def _keys(settings: Settings) -> Keys:
         refresh_after=settings.auth_jwks_refresh_seconds,
         max_age=settings.auth_jwks_max_age_seconds,
     )
+
+
+def _bearer_tokens(settings: Settings, keys: Keys) -> BearerTokens:
+    issuer, audience = settings.auth_issuer, settings.auth_audience
+    algorithms = (SharedSecret.ALGORITHM,) if settings.auth_shared_secret else settings.auth_algorithms
+    longest_life = timedelta(seconds=settings.auth_max_lifetime_seconds)
+    verifier = Verifier(keys, issuer=issuer, audience=audience, algorithms=algorithms, longest_life=longest_life)
+    refusals = Refusals(issuer=issuer, audience=audience, algorithms=", ".join(algorithms))
+    return BearerTokens(verifier, refusals, public=PUBLIC_PATHS)
 
 
 def openapi_document() -> dict[str, Any]:

@@ -39,6 +39,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     dev.add_argument("--port", type=_port, default=8000, help="default: 8000")
     dev.add_argument("--folder", type=Path, metavar="FOLDER", help="default: .dev beside the code")
+    dev.add_argument(
+        "--better-auth", metavar="URL", help="take the tokens of this Better Auth, http://localhost:3000 for example"
+    )
     dev.set_defaults(command=_dev)
 
     token = commands.add_parser(
@@ -108,7 +111,7 @@ def _dev(options: argparse.Namespace) -> int:
     try:
         from service.dev.server import run
 
-        run(options.port, folder=options.folder)
+        run(options.port, folder=options.folder, better_auth=options.better_auth)
     except DevError as error:
         return _failed(error, 1)
     except (KeyboardInterrupt, asyncio.CancelledError):

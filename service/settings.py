@@ -52,7 +52,10 @@ def _database_url(url: SecretStr) -> SecretStr:
 
 
 def _long_enough(key: SecretStr) -> SecretStr:
-    if len(key.get_secret_value().encode()) < 32 or "choose" in key.get_secret_value():
+    secret = key.get_secret_value()
+    if secret != secret.strip(" \t\r\n\"'"):
+        raise ValueError("write it without spaces or quotes around it")
+    if len(secret.encode()) < 32 or "choose" in secret:
         raise ValueError("write 32 characters at least, of your own; openssl rand -hex 32 makes some")
     return key
 
@@ -66,6 +69,12 @@ def _storage(storage: SecretStr) -> SecretStr:
     if not understood:
         raise ValueError("write memory, or redis://HOST:PORT/NUMBER (rediss:// with TLS)")
     return storage
+
+
+def _as_tokens_have_it(name: str) -> str:
+    if not name or re.search(r"[\s\"'#]", name):
+        raise ValueError("write it as tokens have it, without spaces, quotes or a comment")
+    return name
 
 
 def _own_network(host: str) -> bool:
@@ -95,9 +104,7 @@ def _issuers_keys_url(issuer: str) -> str:
             raise ValueError("write it without ?")
         return _keys_url(issuer.rstrip("/") + "/api/auth/jwks")
     except ValueError as error:
-        raise ValueError(
-            f"AUTH_JWKS_URL is not set, and AUTH_ISSUER/api/auth/jwks is no place for keys: {error}"
-        ) from None
+        raise ValueError(f"AUTH_ISSUER/api/auth/jwks is no place for keys: set AUTH_JWKS_URL, or {error}") from None
 
 
 def _network(network: str) -> str:
@@ -114,14 +121,17 @@ class _Environment(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, hide_input_in_errors=True)
 
     @classmethod
-    def load(cls) -> Self:
+    def load(cls, **given: Any) -> Self:
         """Read the settings from the environment.
+
+        Args:
+            given: settings that are not to be read from there.
 
         Raises:
             SettingsError: with one line for each setting that is missing or wrong.
         """
         try:
-            return cls()
+            return cls(**given)
         except ValidationError as error:
             raise SettingsError("\n".join(_explain(fault) for fault in error.errors())) from None
 
@@ -129,7 +139,6 @@ class _Environment(BaseSettings):
 # pydantic's type of error: what to write instead.
 _SAID = {
     "too_short": "write one at least",
-    "string_too_short": "it is empty",
     "bool_parsing": "write on or off",
     "int_parsing": "write a whole number",
 }
@@ -158,8 +167,8 @@ class Settings(_Environment):
     database_url: DatabaseUrl
     database_pool_size: Annotated[int, Field(ge=1, le=100)] = 10
 
-    auth_issuer: Annotated[str, Field(min_length=1)]
-    auth_audience: Annotated[str, Field(min_length=1)]
+    auth_issuer: Annotated[str, AfterValidator(_as_tokens_have_it)]
+    auth_audience: Annotated[str, AfterValidator(_as_tokens_have_it)]
     auth_jwks_url: Annotated[str, AfterValidator(_keys_url)] | None = None
     auth_jwks_refresh_seconds: Annotated[int, Field(ge=1, le=3600)] = 300
     auth_jwks_max_age_seconds: Annotated[int, Field(ge=1, le=7 * 24 * 3600)] = 24 * 3600

@@ -75,7 +75,7 @@ def after(seconds: float, answer: bytes) -> Answer:
 
 
 class JwksServer:
-    """A JWKS endpoint, which sends `answer` (it may be changed), and was `asked` these requests at the times of `hits`."""
+    """A JWKS endpoint. It sends `answer`, which may be changed, and was `asked` requests at the times of `hits`."""
 
     def __init__(self, answer: bytes | Answer) -> None:
         self.answer = answer

@@ -40,25 +40,27 @@ class _GivenSettings(Settings):
         return (init_settings,)
 
 
-def run(port: int, *, folder: Path | None = None) -> None:
+def run(port: int, *, folder: Path | None = None, better_auth: str | None = None) -> None:
     """Serve on this port until Ctrl-C or SIGTERM.
 
     Args:
         port: on 127.0.0.1.
         folder: where Postgres and the key pair live; .dev/ unless given.
+        better_auth: the origin of a Better Auth whose tokens are taken; those of `todo-api token` unless given.
 
     Raises:
         DevError: when the port is taken, or the folder cannot be used.
+        SettingsError: when `better_auth` is no origin.
     """
     _adopt_orphans()
     try:
-        _run(port, folder)
+        _run(port, folder, better_auth.rstrip("/") if better_auth else None)
     finally:
         for left_over in psutil.Process().children(recursive=True):
             left_over.kill()  # what a signal during the start left, an initdb say
 
 
-def _run(port: int, folder: Path | None) -> None:
+def _run(port: int, folder: Path | None, better_auth: str | None) -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _exit)
     home = folder or DEV_FOLDER
@@ -67,11 +69,12 @@ def _run(port: int, folder: Path | None) -> None:
         issuer.ensure_keys()
         _migrate(superuser_url, home)
         runtime_url = make_url(superuser_url).set(username="todo_api", password=None)
-        settings = _GivenSettings(
+        keys = {"auth_jwks_file": issuer.jwks_file} if better_auth is None else {}
+        settings = _GivenSettings.load(
+            **keys,
             database_url=SecretStr(runtime_url.render_as_string(hide_password=False)),
-            auth_issuer=ISSUER,
-            auth_audience=ISSUER,
-            auth_jwks_file=issuer.jwks_file,
+            auth_issuer=better_auth or ISSUER,
+            auth_audience=better_auth or ISSUER,
             cursor_key=SecretStr(issuer.derived_secret("cursors")),
             cors_origins=_ORIGINS,
         )
@@ -84,7 +87,7 @@ def _run(port: int, folder: Path | None) -> None:
             proxy_headers=False,
             timeout_graceful_shutdown=3,
         )
-        _Server(config, port, _token_command(folder)).run(sockets=[listener])
+        _Server(config, port, _token(folder, better_auth)).run(sockets=[listener])
 
 
 def _migrate(superuser_url: str, folder: Path) -> None:
@@ -118,24 +121,27 @@ def _listening(port: int) -> socket.socket:
     return listener
 
 
-def _token_command(folder: Path | None) -> str:
+def _token(folder: Path | None, better_auth: str | None) -> str:
+    """How a token is written in a command line."""
+    if better_auth is not None:
+        return "<a token of /api/auth/token there>"
     command = [str(Path(sys.executable).with_name("todo-api")), "token", "alice"]
-    return shlex.join(command if folder is None else [*command, "--folder", str(folder.resolve())])
+    return f"$({shlex.join(command if folder is None else [*command, '--folder', str(folder.resolve())])})"
 
 
 class _Server(uvicorn.Server):
     """Says where it is once it is there."""
 
-    def __init__(self, config: uvicorn.Config, port: int, token_command: str) -> None:
+    def __init__(self, config: uvicorn.Config, port: int, token: str) -> None:
         super().__init__(config)
-        self._token_command = token_command
+        self._token = token
         self._url = f"http://{_HOST}:{port}"
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         print(
             f"\nThe Todo API is ready at {self._url} (docs: {self._url}/docs). Ctrl-C ends it.\n\n"
-            f"List the tasks of alice:\n\n"
-            f'  curl -s -H "Authorization: Bearer $({self._token_command})" {self._url}/tasks\n',
+            f"List tasks:\n\n"
+            f'  curl -s -H "Authorization: Bearer {self._token}" {self._url}/tasks\n',
             flush=True,
         )

@@ -16,13 +16,14 @@ class BearerTokens(AuthenticationBackend):
 
     Args:
         verifier: what makes a token valid.
+        refusals: where it is told why a token is not.
         public: the paths that need none, to the letter.
     """
 
-    def __init__(self, verifier: Verifier, *, public: Collection[str]) -> None:
+    def __init__(self, verifier: Verifier, refusals: Refusals, *, public: Collection[str]) -> None:
         self._verifier = verifier
         self._public = frozenset(public)
-        self._refusals = Refusals()
+        self._refusals = refusals
 
     async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, BaseUser] | None:
         """Give the caller, or None on a public path.

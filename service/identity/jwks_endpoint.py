@@ -64,11 +64,22 @@ class JwksEndpoint:
         except FetchFailed:
             raise
         except Exception as error:  # of the network, of TLS or of a parser, without its text, which quotes the URL
-            raise FetchFailed(f"there is no answer ({type(error).__name__})") from None
+            raise FetchFailed(f"there is no answer ({type(_root(error)).__name__})") from None
+
+    def __str__(self) -> str:
+        """The URL, without its query, which may hold a secret."""
+        return self._url.partition("?")[0]
 
     async def close(self) -> None:
         """Let go of its connections."""
         await self._client.aclose()
+
+
+def _root(error: BaseException) -> BaseException:
+    """What is behind it: that a name is not known, a connection refused, a certificate not good."""
+    while cause := error.__cause__ or error.__context__:
+        error = cause
+    return error
 
 
 async def _body(response: httpx.Response) -> bytes:

@@ -20,17 +20,15 @@ from cachetools import TTLCache
 from service.http.problems import Problem
 from service.identity.jwks import KeySet, NoKeys
 from service.identity.jwks_endpoint import FetchFailed, JwksEndpoint
+from service.identity.misses import Misses
 
 log = logging.getLogger(__name__)
 
-_SECONDS_BETWEEN_MISSES = 5.0
-# A kid that a fetch did not find is not fetched for again so soon, so that one stale client does not fetch on and on.
-_UNKNOWN_SECONDS = 10.0
-_MOST_UNKNOWN = 1000
 _BACK_OFF_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 # How long an endpoint may ask to be left alone for, unless the keys at hand last longer.
 _LONGEST_REST_SECONDS = 60.0
 _LONGEST_WAIT_SECONDS = 3.0
+_SAY_AGAIN_SECONDS = 600.0
 
 
 class KeysUnavailable(Problem):
@@ -94,10 +92,11 @@ class FetchedKeys(Keys):
         self._set: KeySet | None = None
         self._fetched_at = -math.inf
         self._fetching: asyncio.Task[None] | None = None
-        self._failures = 0
         self._next_fetch_at = -math.inf
-        self._next_miss_at = -math.inf
-        self._unknown: TTLCache[str, None] = TTLCache(_MOST_UNKNOWN, _UNKNOWN_SECONDS)
+        self._rest_until = -math.inf
+        self._misses = Misses()
+        self._failures = 0
+        self._said: TTLCache[str, None] = TTLCache(100, _SAY_AGAIN_SECONDS)
 
     async def find(self, kid: str | None) -> jwt.PyJWK | None:
         if not kid:
@@ -109,15 +108,18 @@ class FetchedKeys(Keys):
             async with asyncio.timeout(_LONGEST_WAIT_SECONDS):
                 key = await self._look_for(kid)
         except TimeoutError:
-            raise KeysUnavailable from None
+            raise self._unavailable() from None
         if key is None and (self._failures or self._in_force() is None):
-            raise KeysUnavailable(self._next_fetch_at - time.monotonic())
+            raise self._unavailable()
         return key
 
     def age(self) -> float | None:
         if self._in_force() is None:
-            raise KeysUnavailable(self._next_fetch_at - time.monotonic())
+            raise self._unavailable()
         return time.monotonic() - self._fetched_at
+
+    def _unavailable(self) -> KeysUnavailable:
+        return KeysUnavailable(max(self._rest_until - time.monotonic(), self._misses.wait()))
 
     @asynccontextmanager
     async def kept_fresh(self) -> AsyncIterator[None]:
@@ -153,28 +155,22 @@ class FetchedKeys(Keys):
         while key is None and self._fetching is not None:
             await self._fetch_once()
             key = self._held(kid)
-        if key is None and self._may_fetch_for(kid):
+        if key is None and not self._resting() and self._misses.may_fetch_for(kid):
             key = await self._fetch_for(kid)
         return key
 
-    def _may_fetch_for(self, kid: str) -> bool:
-        now = time.monotonic()
-        backing_off = self._failures and now < self._next_fetch_at
-        return not backing_off and now >= self._next_miss_at and kid not in self._unknown
-
     async def _fetch_for(self, kid: str) -> jwt.PyJWK | None:
-        now = time.monotonic()
-        # Some fetches that find a key are welcome at once, as after a rotation, and then one a second.
-        if_found = max(self._next_miss_at, now - _SECONDS_BETWEEN_MISSES) + 1.0
-        # Before it begins, for whoever comes when it has ended and this has not yet heard of it.
-        self._next_miss_at = now + _SECONDS_BETWEEN_MISSES
+        self._misses.begin()
         await self._fetch_once()
         key = self._held(kid)
-        if key is not None or self._failures:
-            self._next_miss_at = if_found
+        if key is not None or self._resting():
+            self._misses.forgive()
         else:
-            self._unknown[kid] = None
+            self._misses.remember(kid)
         return key
+
+    def _resting(self) -> bool:
+        return time.monotonic() < self._rest_until
 
     async def _fetch_once(self) -> None:
         """Fetch, or wait for the fetch under way. A caller that goes away ends it for nobody else."""
@@ -188,38 +184,41 @@ class FetchedKeys(Keys):
             if document != self._document:  # else the keys are the same objects, as before
                 self._set = KeySet(document, self._algorithms)
                 self._document = document
-        except (FetchFailed, NoKeys) as error:
-            self._note_failure(error)
+        except FetchFailed as error:
+            self._note_failure(str(error))
+            longest = max(_LONGEST_REST_SECONDS, self._seconds_left())
+            rest_until = time.monotonic() + min(error.retry_after, longest)
+            self._rest_until = self._next_fetch_at = max(self._next_fetch_at, rest_until)
+        except NoKeys as error:
+            # No reason to rest: after an idle time longer than all keys' grace period, a token brings a key again.
+            self._note_failure(str(error))
         else:
             self._note_success()
         finally:
             self._fetching = None
 
     def _note_success(self) -> None:
-        now = time.monotonic()
         if self._failures:
-            log.warning("the keys of AUTH_JWKS_URL are fetched again")
+            log.warning("the keys are fetched again from %s", self._endpoint)
         self._failures = 0
-        self._fetched_at = now
-        self._next_fetch_at = now + self._refresh_after
+        self._said.clear()
+        self._fetched_at = time.monotonic()
+        self._next_fetch_at = self._fetched_at + self._refresh_after
 
-    def _note_failure(self, error: FetchFailed | NoKeys) -> None:
-        now = time.monotonic()
+    def _note_failure(self, reason: str) -> None:
         wait = _BACK_OFF_SECONDS[min(self._failures, len(_BACK_OFF_SECONDS) - 1)]
-        if isinstance(error, FetchFailed):
-            wait = max(wait, min(error.retry_after, max(_LONGEST_REST_SECONDS, self._seconds_left())))
         self._failures += 1
-        self._next_fetch_at = now + wait
-        log.warning(
-            "the keys of AUTH_JWKS_URL cannot be fetched: %s. Next try in %.0f s; %s", error, wait, self._held_on()
-        )
+        self._next_fetch_at = time.monotonic() + wait
+        if reason not in self._said:
+            self._said[reason] = None
+            log.warning("the keys cannot be fetched from %s: %s. %s", self._endpoint, reason, self._meanwhile())
 
     def _seconds_left(self) -> float:
         """For which the keys at hand may be used; negative when there are none."""
         return self._fetched_at + self._max_age - time.monotonic()
 
-    def _held_on(self) -> str:
+    def _meanwhile(self) -> str:
         left = self._seconds_left()
         if left < 0:
-            return "there are no keys, and every token is answered with 503"
-        return f"the keys at hand stay in use, for {left:.0f} s at most"
+            return "There are no keys: every token is answered with 503"
+        return f"The keys at hand stay in use, for {left:.0f} s at most"

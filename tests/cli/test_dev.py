@@ -25,10 +25,10 @@ def todo_api(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def dev(folder: Path, port: int) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def dev(folder: Path, port: int, *more: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run `todo-api dev` and give it, with the curl line that it printed."""
     process = subprocess.Popen(
-        [TODO_API, "dev", "--port", str(port), "--folder", str(folder)],
+        [TODO_API, "dev", "--port", str(port), "--folder", str(folder), *more],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -130,6 +130,14 @@ def test_a_start_that_is_ended_can_be_made_again(folder: Path, after: float) -> 
     if after == 1.8:
         with dev(folder, port) as (_, curl):
             assert run(curl).stdout == "[]\n200"
+
+
+def test_what_is_no_better_auth_gets_one_line(used: Path) -> None:
+    for origin in ("localhost:3000", "http://auth.example.com"):
+        result = todo_api("dev", "--port", str(free_port()), "--folder", str(used), "--better-auth", origin)
+        assert result.returncode == 2
+        assert result.stderr.startswith("todo-api: AUTH_ISSUER/api/auth/jwks is no place for keys")
+        assert len(result.stderr.splitlines()) == 1
 
 
 def test_two_of_them_run_side_by_side_but_not_in_one_folder(used: Path, used_folder: Path) -> None:

@@ -30,7 +30,7 @@ class User:
 
     def token(self) -> str:
         """A new token, as a page asks for one."""
-        answer = self.session.get("/api/auth/token").raise_for_status()
+        answer = self.session.get("/token").raise_for_status()
         token: str = answer.json()["token"]
         return token
 
@@ -51,8 +51,8 @@ class BetterAuth:
         cookie_cache: keeps the session in a cookie, as a JWT that these keys sign as well.
         rate_limit_seconds: limits each address to 100 requests of a path in so many seconds; 0 limits nobody.
         expiration_time: how long a token is good for.
-        mistakes: of those that docs/better-auth.md warns of: no-base-url, shared-secret, whole-user (is in the
-            tokens), field-aud (in their rows).
+        mistakes: of those that docs/better-auth.md warns of: no-base-url, base-path (is another),
+            shared-secret, whole-user (is in the tokens), field-aud (is in their rows).
     """
 
     def __init__(
@@ -73,6 +73,7 @@ class BetterAuth:
             *(["--cookie-cache"] if cookie_cache else []),
             *(f"--mistake={mistake}" for mistake in mistakes),
         ]
+        self._path = "/auth" if "base-path" in mistakes else "/api/auth"
         self._sessions: list[httpx.Client] = []
 
     def __enter__(self) -> Self:
@@ -100,14 +101,14 @@ class BetterAuth:
     def sign_up(self, **fields: str) -> User:
         """Have somebody new sign up, and perhaps fill in further fields of the form."""
         # Better Auth asks where a POST comes from: a page of its own.
-        session = httpx.Client(base_url=self.url, headers={"Origin": self.url})
+        session = httpx.Client(base_url=f"{self.url}{self._path}", headers={"Origin": self.url})
         self._sessions.append(session)
         somebody = {
             "name": "Ada",
             "email": f"{secrets.token_hex(8)}@example.com",
             "password": secrets.token_hex(8),
         } | fields
-        answer = session.post("/api/auth/sign-up/email", json=somebody).raise_for_status()
+        answer = session.post("/sign-up/email", json=somebody).raise_for_status()
         return User(answer.json()["user"]["id"], session)
 
     def rotate(self) -> None:

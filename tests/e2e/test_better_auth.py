@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from itertools import pairwise
+from pathlib import Path
 
 import httpx
 import jwt
@@ -13,10 +15,11 @@ import pytest
 from jwt.utils import base64url_encode
 
 from tests.cli.test_commands import wait_until
+from tests.cli.test_dev import dev
 from tests.conftest import new_user
 from tests.e2e.better_auth import BetterAuth, User
 from tests.e2e.conftest import Postgres, wait_until_ready
-from tests.servers import todo_api_server
+from tests.servers import free_port, todo_api_server
 from tests.signing import ALGORITHMS, Signer
 
 # The service asks for unknown keys no more often than this.
@@ -242,3 +245,12 @@ def test_the_jwt_in_a_cookie_of_the_session_is_no_token(signed: tuple[str, str, 
     assert kid_of(cookie) == kid_of(user.token())
     refused = ask(service, cookie)
     assert (refused.status_code, refused.json()["code"]) == (401, "token_invalid")
+
+
+def test_the_development_service_takes_the_tokens_of_a_better_auth(better_auth: BetterAuth, user: User) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        port = free_port()
+        with dev(Path(folder) / "dev", port, "--better-auth", f"{better_auth.url}/") as (process, _):
+            assert ask(f"http://127.0.0.1:{port}", user.token()).status_code == 200
+            process.terminate()
+            assert process.wait(15) == 0

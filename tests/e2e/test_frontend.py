@@ -61,7 +61,11 @@ def test_whoever_signs_up_in_the_page_creates_lists_changes_and_deletes_a_task(p
 
 
 def test_the_frontend_of_the_guide_replaces_a_token_that_is_refused(play: Play) -> None:
-    assert play("byTheGuide") == {"statuses": [201, 200, 200], "tokens": 3, "signedOut": "not signed in"}
+    assert play("byTheGuide") == {"statuses": [201, 201, 201, 201], "tokens": 3, "signedOut": "not signed in"}
+
+
+def test_the_frontend_of_the_guide_never_acts_as_who_was_signed_in_before(play: Play) -> None:
+    assert play("inTurns") == [True, True, True]
 
 
 def test_a_page_sees_that_it_is_not_signed_in(play: Play) -> None:

@@ -291,6 +291,36 @@ async def test_in_an_outage_known_keys_stay_and_an_unknown_one_signs_nobody_out(
         assert await status(app, unknown.token()) == 200
 
 
+async def test_when_all_keys_were_too_old_to_be_listed_the_first_token_brings_one_again(serve: Serve) -> None:
+    old, new = Signer("old"), Signer("new")
+    async with JwksServer(http(jwks(old))) as endpoint:
+        app = await serve(endpoint, auth_jwks_refresh_seconds=1)
+        assert await status(app, old.token()) == 200
+        endpoint.answer = http(b'{"keys": []}')
+        await asyncio.sleep(3.5)  # the next try of its own would be in four seconds
+        endpoint.answer = http(jwks(new))
+        assert await status(app, new.token()) == 200
+        assert await status(app, old.token()) == 401
+
+
+async def test_an_outage_is_told_once_and_its_end_too(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    signer = Signer()
+    async with JwksServer(http(b"", status="500 Internal Server Error")) as endpoint:
+        app = await serve(endpoint)
+        await asyncio.sleep(1.5)
+        endpoint.answer = http(jwks(signer))
+
+        async def over() -> bool:
+            return await status(app, signer.token()) == 200
+
+        await until(over, seconds=3)
+        assert caplog.messages == [
+            f"the keys cannot be fetched from {endpoint.url}: it answers 500. "
+            "There are no keys: every token is answered with 503",
+            f"the keys are fetched again from {endpoint.url}",
+        ]
+
+
 async def test_the_service_starts_while_the_endpoint_is_away(serve: Serve) -> None:
     signer = Signer()
     async with JwksServer(http(jwks(signer))) as endpoint:
@@ -462,7 +492,7 @@ async def test_a_broken_answer_never_replaces_good_keys(
     answer, said = MISBEHAVIOUR[name]
     known, unknown = Signer("known"), Signer("new")
     async with JwksServer(http(jwks(known))) as endpoint:
-        app = await serve(endpoint)
+        app = await serve(endpoint, auth_jwks_url=f"{endpoint.url}?secret=hunter2")
         assert await status(app, known.token()) == 200
         endpoint.answer = answer
         started = time.monotonic()
@@ -473,7 +503,7 @@ async def test_a_broken_answer_never_replaces_good_keys(
         problem(await waiting, 503, "keys_unavailable")
         assert time.monotonic() - started < 4
         assert await status(app, known.token()) == 200
-    (line,) = [message for message in caplog.messages if "AUTH_JWKS_URL" in message]
-    assert f"cannot be fetched: {said}" in line
-    assert "the keys at hand stay in use" in line
-    assert endpoint.url not in caplog.text
+    (line,) = [message for message in caplog.messages if "cannot be fetched" in message]
+    assert line.startswith(f"the keys cannot be fetched from {endpoint.url}: {said}")
+    assert "The keys at hand stay in use" in line
+    assert "hunter2" not in caplog.text

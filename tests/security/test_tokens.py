@@ -303,10 +303,11 @@ async def test_the_log_says_why_a_token_is_refused_once_a_minute(
             async with http_client(app, token) as client:
                 assert (await client.get("/tasks")).status_code == 401
     assert caplog.messages == [
-        "a token is refused: its iss is not the issuer that this API trusts, but for a slash at the end. "
-        "Mend: AUTH_ISSUER has to be the origin of Better Auth's baseURL, to the letter",
-        "a token is refused: its aud is not this API. "
-        "Mend: AUTH_AUDIENCE has to be what Better Auth sends, the origin of its baseURL unless it is told otherwise",
+        "a token is refused: its iss is not the issuer that this API trusts, but for a slash at the end. Mend: "
+        f"AUTH_ISSUER is '{ISSUER}'; it has to be the origin of Better Auth's baseURL, to the letter",
+        "a token is refused: its aud is not this API. Mend: "
+        f"AUTH_AUDIENCE is '{ISSUER}'; it has to be what Better Auth sends, the origin of its baseURL unless "
+        "it is told otherwise",
     ]
 
 

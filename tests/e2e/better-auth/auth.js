@@ -10,6 +10,7 @@ const DAYS = 24 * 3600;
 export function configure(baseURL, tables, { algorithm, cookieCache, rateLimitSeconds, expirationTime, mistakes }) {
   return betterAuth({
     baseURL: mistakes.includes("no-base-url") ? undefined : baseURL,
+    basePath: mistakes.includes("base-path") ? "/auth" : undefined,
     user: { additionalFields: mistakes.includes("field-aud") ? { aud: { type: "string", required: false } } : {} },
     secret: "made-up-and-long-enough-for-better-auth",
     database: memoryAdapter(tables),

@@ -66,7 +66,7 @@ http.on("request", async (request, response) => {
     jwks.hits.push(Date.now() / 1000);
     await setTimeout(jwks.delay);
   }
-  if (request.url.startsWith("/api/auth/")) return auth(request, response);
+  if (/^\/(api\/)?auth\//.test(request.url)) return auth(request, response);
   if (request.method === "POST" && request.url === "/withdraw-keys") return response.end(commands.withdraw());
   if (!(request.url in FILES)) return response.writeHead(404).end();
   const [path, type] = FILES[request.url];

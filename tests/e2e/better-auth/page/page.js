@@ -1,7 +1,7 @@
 // A frontend: it signs people up with Better Auth's own client, and calls the API, which is another origin.
 // Each scenario tells what the page could see.
 
-import { api as ask, authClient, signOut } from "./tasks.ts"; // as docs/better-auth.md has it
+import { api as ask, authClient } from "./tasks.ts"; // as docs/better-auth.md has it
 
 const UNTIL_THE_SERVICE_KNOWS = 2500; // milliseconds: it refreshes its keys every second
 const EXPOSED = ["ETag", "Link", "Location", "RateLimit", "RateLimit-Policy", "WWW-Authenticate", "X-Request-Id"];
@@ -13,12 +13,18 @@ function checked({ data, error }) {
 
 async function register() {
   const secret = crypto.randomUUID();
-  checked(await authClient.signUp.email({ name: "Ada", email: `${secret}@example.com`, password: secret }));
+  return checked(await authClient.signUp.email({ name: "Ada", email: `${secret}@example.com`, password: secret }));
 }
 
 async function signUp() {
   await register();
   return checked(await authClient.token()).token;
+}
+
+/** By the guide, with headers in the form that is easily lost. */
+function create() {
+  const headers = new Headers({ "Content-Type": "application/json" });
+  return ask("/tasks", { method: "POST", headers, body: JSON.stringify({ title: "Buy milk" }) });
 }
 
 /** Send a request, and give its status, its body and those of its headers that the page may read. */
@@ -69,16 +75,27 @@ window.scenarios = {
   /** A token whose key is withdrawn is replaced without a word; a session that is over is not. */
   async byTheGuide() {
     await register();
-    const task = { method: "POST", body: '{"title": "Buy milk"}', headers: new Headers({ "Content-Type": "application/json" }) };
-    const statuses = [(await ask("/tasks", task)).status, (await ask("/tasks")).status];
+    const statuses = await Promise.all([create(), create(), create()]).then((answers) => answers.map(({ status }) => status));
     await fetch("/withdraw-keys", { method: "POST" });
     await authClient.token(); // as anybody's next token does, this one makes a new key
     await new Promise((resolve) => setTimeout(resolve, UNTIL_THE_SERVICE_KNOWS));
-    statuses.push((await ask("/tasks")).status);
+    statuses.push((await create()).status);
     const tokens = performance.getEntriesByType("resource").filter(({ name }) => name.endsWith("/api/auth/token")).length;
-    await signOut();
+    await authClient.signOut();
     const signedOut = await ask("/tasks").then(({ status }) => status, (error) => error.message);
     return { statuses, tokens, signedOut };
+  },
+
+  /** Who owns what is created after somebody else has signed in, after a sign-out and without one. */
+  async inTurns() {
+    const turns = [];
+    for (const leave of [() => authClient.signOut(), () => {}, () => {}]) {
+      const { user } = await register();
+      const task = await create().then((answer) => answer.json());
+      turns.push(task.owner_id === user.id);
+      await leave();
+    }
+    return turns;
   },
 
   /** Something of the service is broken. */

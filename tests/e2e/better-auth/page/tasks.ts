@@ -1,14 +1,31 @@
 import { createAuthClient } from "better-auth/client";
 import { jwtClient } from "better-auth/client/plugins";
 
-export const authClient = createAuthClient({ plugins: [jwtClient()] });
 const API = process.env.NEXT_PUBLIC_API_URL;
-let token: string | undefined;
+let token: Promise<string | undefined> | undefined; // one for all requests that wait for it
+
+export const authClient = createAuthClient({
+  plugins: [jwtClient()],
+  fetchOptions: {
+    // Somebody may have signed in or out: the token at hand may be another person's.
+    onSuccess: ({ request }) => void (request.method === "GET" || (token = undefined)),
+  },
+});
 
 async function newToken() {
   const { data, error } = await authClient.token();
-  if (error && error.status !== 401) throw new Error(`no token now: ${error.status}`); // no reason to sign anybody out
-  return (token = data?.token);
+  if (error && error.status !== 401) throw new Error(`no token now: ${error.status}`); // which is not: signed out
+  return data?.token;
+}
+
+function forget(asked: typeof token) {
+  if (token === asked) token = undefined;
+}
+
+function takeToken() {
+  const asked = newToken();
+  asked.then((taken) => taken || forget(asked), () => forget(asked));
+  return (token = asked);
 }
 
 export async function api(path: string, init: RequestInit = {}): Promise<Response> {
@@ -17,15 +34,12 @@ export async function api(path: string, init: RequestInit = {}): Promise<Respons
     headers.set("Authorization", `Bearer ${token}`);
     return fetch(`${API}${path}`, { ...init, headers });
   };
-  const known = token ?? (await newToken());
+  const asked = token ?? takeToken();
+  const known = await asked;
   if (!known) throw new Error("not signed in");
   const response = await send(known);
-  if (response.status !== 401) return response; // a 503 too
-  const renewed = await newToken();
+  if (response.status !== 401) return response; // a 503 too: it is no reason to sign anybody out
+  forget(asked);
+  const renewed = await (token ?? takeToken());
   return renewed ? send(renewed) : response;
-}
-
-export async function signOut() {
-  token = undefined;
-  await authClient.signOut();
 }
