@@ -1,7 +1,7 @@
 """GET /livez and /readyz, for whoever keeps the service running. They need no token, and tell hardly a detail."""
 
 import logging
-from typing import Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
@@ -26,12 +26,11 @@ class Health(BaseModel):
 class Ready(Health):
     """The service is well, and so is what it depends on."""
 
-    keys_age_seconds: int | None = Field(
-        description="Since the keys that tokens are checked with were fetched; null when they are not fetched.",
-        examples=[42],
-        ge=0,
-        le=7 * 24 * 3600,
-        json_schema_extra={"format": "int32"},
+    keys_age_seconds: Annotated[int, Field(ge=0, le=7 * 24 * 3600, json_schema_extra={"format": "int32"})] | None = (
+        Field(
+            description="Since the keys that tokens are checked with were fetched; null when they are not fetched.",
+            examples=[42],
+        )
     )
 
 
