@@ -32,14 +32,18 @@ def _comma_separated(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-def _exact_origin(origin: str) -> str:
-    """An origin as RFC 6454 §6.2 writes it, which is what a browser sends: no path, no slash at the end."""
+def exact_origin(origin: str) -> str:
+    """An origin as RFC 6454 §6.2 writes it, which is what a browser sends: no path, no slash at the end.
+
+    Raises:
+        ValueError: when it is none.
+    """
     parts = urlsplit(origin)
     plain = f"{parts.scheme}://{parts.netloc}".lower()
     usual_port = {"http": ":80", "https": ":443"}.get(parts.scheme)
     if usual_port is None or origin != plain or "*" in origin or origin.endswith(usual_port):
         raise ValueError(
-            "write each origin as a browser sends it, https://app.example.com: in lower case, without the usual port, "
+            "write an origin as a browser sends it, https://app.example.com: in lower case, without the usual port, "
             "a path, a final slash or *"
         )
     return origin
@@ -192,7 +196,7 @@ class Settings(_Environment):
     ] = ()
 
     cors_origins: Annotated[
-        tuple[Annotated[str, AfterValidator(_exact_origin)], ...], NoDecode, BeforeValidator(_comma_separated)
+        tuple[Annotated[str, AfterValidator(exact_origin)], ...], NoDecode, BeforeValidator(_comma_separated)
     ] = ()
 
     @model_validator(mode="after")

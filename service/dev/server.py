@@ -22,7 +22,7 @@ from service.dev import DEV_FOLDER, DevError
 from service.dev.issuer import ISSUER, Issuer
 from service.dev.postgres import embedded
 from service.http.protocol import HttpProtocol
-from service.settings import MigrationSettings, Settings
+from service.settings import MigrationSettings, Settings, SettingsError, exact_origin
 
 _HOST = "127.0.0.1"
 # Where Next.js and Vite serve a frontend unless told otherwise.
@@ -54,7 +54,7 @@ def run(port: int, *, folder: Path | None = None, better_auth: str | None = None
     """
     _adopt_orphans()
     try:
-        _run(port, folder, better_auth.rstrip("/") if better_auth else None)
+        _run(port, folder, None if better_auth is None else _origin(better_auth))
     finally:
         for left_over in psutil.Process().children(recursive=True):
             left_over.kill()  # what a signal during the start left, an initdb say
@@ -119,6 +119,13 @@ def _listening(port: int) -> socket.socket:
         listener.close()
         raise DevError(f"port {port} is taken: choose another, as in PORT={port + 1} make dev") from None
     return listener
+
+
+def _origin(better_auth: str) -> str:
+    try:
+        return exact_origin(better_auth.removesuffix("/"))
+    except ValueError as error:
+        raise SettingsError(f"--better-auth: {error}") from None
 
 
 def _token(folder: Path | None, better_auth: str | None) -> str:

@@ -25,7 +25,7 @@ from service.identity.misses import Misses
 log = logging.getLogger(__name__)
 
 _BACK_OFF_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-# How long an endpoint may ask to be left alone for, unless the keys at hand last longer.
+# How long an endpoint may ask to be left alone for, unless it is left alone for longer anyway.
 _LONGEST_REST_SECONDS = 60.0
 _LONGEST_WAIT_SECONDS = 3.0
 _SAY_AGAIN_SECONDS = 600.0
@@ -88,15 +88,17 @@ class FetchedKeys(Keys):
         self._algorithms = algorithms
         self._refresh_after = refresh_after
         self._max_age = max_age
-        self._document = b""
         self._set: KeySet | None = None
+        self._document: bytes | None = None
+        self._refused: bytes | None = None
+        self._fault = ""
         self._fetched_at = -math.inf
         self._fetching: asyncio.Task[None] | None = None
         self._next_fetch_at = -math.inf
         self._rest_until = -math.inf
         self._misses = Misses()
         self._failures = 0
-        self._said: TTLCache[str, None] = TTLCache(100, _SAY_AGAIN_SECONDS)
+        self._said: TTLCache[tuple[str, bool], None] = TTLCache(100, _SAY_AGAIN_SECONDS)
 
     async def find(self, kid: str | None) -> jwt.PyJWK | None:
         if not kid:
@@ -108,18 +110,21 @@ class FetchedKeys(Keys):
             async with asyncio.timeout(_LONGEST_WAIT_SECONDS):
                 key = await self._look_for(kid)
         except TimeoutError:
-            raise self._unavailable() from None
+            raise self._unavailable(kid) from None
         if key is None and (self._failures or self._in_force() is None):
-            raise self._unavailable()
+            raise self._unavailable(kid)
         return key
 
     def age(self) -> float | None:
+        now = time.monotonic()
         if self._in_force() is None:
-            raise self._unavailable()
-        return time.monotonic() - self._fetched_at
+            raise KeysUnavailable(self._next_fetch_at - now)
+        return now - self._fetched_at
 
-    def _unavailable(self) -> KeysUnavailable:
-        return KeysUnavailable(max(self._rest_until - time.monotonic(), self._misses.wait()))
+    def _unavailable(self, kid: str) -> KeysUnavailable:
+        now = time.monotonic()
+        for_its_sake = max(self._rest_until - now, self._misses.wait(kid))
+        return KeysUnavailable(min(self._next_fetch_at - now, for_its_sake))
 
     @asynccontextmanager
     async def kept_fresh(self) -> AsyncIterator[None]:
@@ -149,13 +154,13 @@ class FetchedKeys(Keys):
         return held.find(kid) if held else None
 
     async def _look_for(self, kid: str) -> jwt.PyJWK | None:
-        """The key of that id, by the fetch under way, or by one for its sake."""
+        """The key of that id, by the fetch that is under way or due, or by one for its sake."""
         key = None
         # Again, when another begins a fetch after one in vain: only that may know of a key as new as this token's.
-        while key is None and self._fetching is not None:
+        while key is None and (self._fetching is not None or time.monotonic() >= self._next_fetch_at):
             await self._fetch_once()
             key = self._held(kid)
-        if key is None and not self._resting() and self._misses.may_fetch_for(kid):
+        if key is None and not self._resting() and self._misses.wait(kid) <= 0:
             key = await self._fetch_for(kid)
         return key
 
@@ -163,9 +168,9 @@ class FetchedKeys(Keys):
         self._misses.begin()
         await self._fetch_once()
         key = self._held(kid)
-        if key is not None or self._resting():
+        if key is not None:
             self._misses.forgive()
-        else:
+        elif not self._resting():
             self._misses.remember(kid)
         return key
 
@@ -180,14 +185,10 @@ class FetchedKeys(Keys):
 
     async def _fetch(self) -> None:
         try:
-            document = await self._endpoint.get()
-            if document != self._document:  # else the keys are the same objects, as before
-                self._set = KeySet(document, self._algorithms)
-                self._document = document
+            self._take(await self._endpoint.get())
         except FetchFailed as error:
             self._note_failure(str(error))
-            longest = max(_LONGEST_REST_SECONDS, self._seconds_left())
-            rest_until = time.monotonic() + min(error.retry_after, longest)
+            rest_until = time.monotonic() + min(error.retry_after, max(_LONGEST_REST_SECONDS, self._refresh_after))
             self._rest_until = self._next_fetch_at = max(self._next_fetch_at, rest_until)
         except NoKeys as error:
             # No reason to rest: after an idle time longer than all keys' grace period, a token brings a key again.
@@ -196,6 +197,18 @@ class FetchedKeys(Keys):
             self._note_success()
         finally:
             self._fetching = None
+
+    def _take(self, document: bytes) -> None:
+        """A document that has not changed is not read again: its keys stay the same objects, its faults are known."""
+        if document == self._refused:
+            raise NoKeys(self._fault)
+        if document != self._document:
+            try:
+                self._set = KeySet(document, self._algorithms)
+            except NoKeys as error:
+                self._refused, self._fault = document, str(error)
+                raise
+            self._document = document
 
     def _note_success(self) -> None:
         if self._failures:
@@ -209,8 +222,9 @@ class FetchedKeys(Keys):
         wait = _BACK_OFF_SECONDS[min(self._failures, len(_BACK_OFF_SECONDS) - 1)]
         self._failures += 1
         self._next_fetch_at = time.monotonic() + wait
-        if reason not in self._said:
-            self._said[reason] = None
+        told = (reason, self._in_force() is None)
+        if told not in self._said:
+            self._said[told] = None
             log.warning("the keys cannot be fetched from %s: %s. %s", self._endpoint, reason, self._meanwhile())
 
     def _seconds_left(self) -> float:
@@ -218,7 +232,6 @@ class FetchedKeys(Keys):
         return self._fetched_at + self._max_age - time.monotonic()
 
     def _meanwhile(self) -> str:
-        left = self._seconds_left()
-        if left < 0:
+        if self._in_force() is None:
             return "There are no keys: every token is answered with 503"
-        return f"The keys at hand stay in use, for {left:.0f} s at most"
+        return f"The keys at hand stay in use, for {self._seconds_left():.0f} s at most"

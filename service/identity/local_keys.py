@@ -35,6 +35,7 @@ class KeysOfFile(Keys):
             self._set = self._read()
         except (OSError, NoKeys) as error:
             raise SettingsError(f"AUTH_JWKS_FILE: {path.absolute()} cannot be used: {_reason(error)}") from None
+        self._told = self._version
         self._looked_at = time.monotonic()
 
     async def find(self, kid: str | None) -> jwt.PyJWK | None:
@@ -47,11 +48,17 @@ class KeysOfFile(Keys):
         version = self._version_now()
         if version == self._version:
             return
-        self._version = version
         try:
             self._set = self._read()
         except (OSError, NoKeys) as error:
-            log.warning("AUTH_JWKS_FILE has changed and cannot be used; the keys of before stay: %s", _reason(error))
+            if version != self._told:
+                self._told = version
+                log.warning(
+                    "AUTH_JWKS_FILE has changed and cannot be used; the keys of before stay: %s", _reason(error)
+                )
+            if isinstance(error, OSError):
+                return  # which may pass
+        self._version = version
 
     def _version_now(self) -> tuple[int, ...] | None:
         """What is another when the file is: None, when it is not there."""
@@ -63,7 +70,7 @@ class KeysOfFile(Keys):
 
     def _read(self) -> KeySet:
         # A pipe, say, would keep the whole service waiting.
-        with open(os.open(self._path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        with open(self._path, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise NoKeys("it is no file")
             document = file.read(LONGEST_DOCUMENT + 1)

@@ -18,11 +18,11 @@ class Misses:
     def __init__(self) -> None:
         self._next_at = -math.inf
         self._next_if_found = -math.inf
-        self._unknown: TTLCache[str, None] = TTLCache(_MOST_UNKNOWN, _UNKNOWN_SECONDS)
+        self._unknown_until: TTLCache[str, float] = TTLCache(_MOST_UNKNOWN, _UNKNOWN_SECONDS)
 
-    def may_fetch_for(self, kid: str) -> bool:
-        """Whether it may be fetched for now."""
-        return self.wait() <= 0 and kid not in self._unknown
+    def wait(self, kid: str) -> float:
+        """Seconds until this one may be fetched for; zero or less when it may be now."""
+        return max(self._next_at, self._unknown_until.get(kid, -math.inf)) - time.monotonic()
 
     def begin(self) -> None:
         """A fetch begins. It counts from now on, for whoever comes before it is known how it ended."""
@@ -36,8 +36,4 @@ class Misses:
 
     def remember(self, kid: str) -> None:
         """It was."""
-        self._unknown[kid] = None
-
-    def wait(self) -> float:
-        """Seconds until the next one; zero or less when it may be now."""
-        return self._next_at - time.monotonic()
+        self._unknown_until[kid] = time.monotonic() + _UNKNOWN_SECONDS

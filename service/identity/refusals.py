@@ -20,7 +20,7 @@ _MENDS = {
     "letter",
     "its aud is not": "AUTH_AUDIENCE is '{audience}'; it has to be what Better Auth sends, the origin of its baseURL "
     "unless it is told otherwise",
-    "its kid is not a known key": "AUTH_JWKS_URL has to be the key set of the issuer; or the key was withdrawn there",
+    "its kid is not a known key": "the keys here have to be those of the issuer; or this one was withdrawn there",
     "it lives longer": "AUTH_MAX_LIFETIME_SECONDS here, or expirationTime in Better Auth",
     "it is not yet valid": "the clocks of the two servers differ",
 }

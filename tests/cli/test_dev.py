@@ -133,10 +133,10 @@ def test_a_start_that_is_ended_can_be_made_again(folder: Path, after: float) -> 
 
 
 def test_what_is_no_better_auth_gets_one_line(used: Path) -> None:
-    for origin in ("localhost:3000", "http://auth.example.com"):
+    for origin in ("localhost:3000", "http://localhost:3000/api/auth", "http://LOCALHOST:3000", "/", ""):
         result = todo_api("dev", "--port", str(free_port()), "--folder", str(used), "--better-auth", origin)
         assert result.returncode == 2
-        assert result.stderr.startswith("todo-api: AUTH_ISSUER/api/auth/jwks is no place for keys")
+        assert result.stderr.startswith("todo-api: --better-auth: write an origin as a browser sends it")
         assert len(result.stderr.splitlines()) == 1
 
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 from pathlib import Path
 
+import psutil
 import pytest
 
 from service.identity import local_keys
@@ -134,3 +135,19 @@ async def test_a_file_whose_mode_changes_is_read_again(
         assert await status(app, old.token()) == 200
     chmod(file, 0o644)
     assert await status(app, new.token()) == 200
+
+
+@pytest.mark.usefixtures("_looked_at_each_time")
+async def test_a_folder_in_place_of_the_file_costs_no_descriptors(
+    make_app: MakeApp, of_file: Settings, file: Path
+) -> None:
+    signer = Signer()
+    write(file, jwks(signer))
+    app = make_app(of_file)
+    write(file, None)
+    os.mkdir(file)
+    before = psutil.Process().num_fds()
+    for mode in (0o700, 0o750, 0o755) * 5:
+        chmod(file, mode)
+        assert await status(app, signer.token()) == 200
+    assert psutil.Process().num_fds() < before + 10

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -273,7 +274,64 @@ async def test_a_client_that_hangs_up_ends_the_fetch_for_nobody_else(serve: Serv
         assert len(endpoint.hits) == 1
 
 
+async def test_made_up_kids_fetch_no_more_often_when_the_endpoint_fails_now_and_then(serve: Serve) -> None:
+    signer = Signer()
+    async with JwksServer(http(jwks(signer))) as endpoint:
+        app = await serve(endpoint)
+        assert await status(app, signer.token()) == 200
+        good, bad = http(jwks(signer)), http(b"", status="502 Bad Gateway")
+        started = time.monotonic()
+        while time.monotonic() - started < 4:
+            endpoint.answer = bad if len(endpoint.hits) % 2 else good
+            assert await status(app, signer.token(header={"kid": new_user()})) in (401, 503)
+        assert (
+            len(endpoint.hits) <= 3
+        )  # at the start, for the first of them, and again after the second, which it failed
+
+
 # --- an outage ---
+
+
+async def test_whoever_waits_as_long_as_is_said_has_a_new_key_looked_for(serve: Serve) -> None:
+    old, new = Signer("old"), Signer("new")
+    async with JwksServer(http(jwks(old))) as endpoint:
+        app = await serve(endpoint)
+        assert await status(app, old.token()) == 200
+        endpoint.answer = http(b'{"keys": []}')
+        told = await ask(app, new.token())
+        problem(told, 503, "keys_unavailable")
+        endpoint.answer = http(jwks(old, new))
+        await asyncio.sleep(int(told.headers["retry-after"]))
+        assert await status(app, new.token()) == 200
+
+
+async def test_it_is_told_when_the_keys_have_run_out(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    signer = Signer()
+    async with JwksServer(http(jwks(signer))) as endpoint:
+        app = await serve(endpoint, auth_jwks_refresh_seconds=1, auth_jwks_max_age_seconds=2)
+        assert await status(app, signer.token()) == 200
+        endpoint.answer = http(b"", status="500 Internal Server Error")
+
+        async def told() -> bool:
+            return len(caplog.messages) == 2
+
+        await until(told, seconds=6)
+        assert caplog.messages[0].endswith("s at most")
+        assert caplog.messages[1].endswith("There are no keys: every token is answered with 503")
+
+
+@pytest.mark.parametrize("unusable", [{}, Signer("short").public_jwk | {"x": "AA"}])
+async def test_the_faults_of_a_key_set_are_told_once(
+    serve: Serve, unusable: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with JwksServer(http(json.dumps({"keys": [unusable]}).encode())) as endpoint:
+        await serve(endpoint)
+
+        async def asked_again() -> bool:
+            return len(endpoint.hits) == 3
+
+        await until(asked_again, seconds=5)
+        assert len(caplog.messages) == 2  # that the key is left out, and that there are none
 
 
 async def test_in_an_outage_known_keys_stay_and_an_unknown_one_signs_nobody_out(serve: Serve) -> None:

@@ -7,8 +7,8 @@ let token: Promise<string | undefined> | undefined; // one for all requests that
 export const authClient = createAuthClient({
   plugins: [jwtClient()],
   fetchOptions: {
-    // Somebody may have signed in or out: the token at hand may be another person's.
-    onSuccess: ({ request }) => void (request.method === "GET" || (token = undefined)),
+    // Whatever else is asked of Better Auth may change who is signed in: a GET, too, as a magic link's is.
+    onResponse: ({ request }) => void (/\/(token|get-session)(\?|$)/.test(String(request.url)) || (token = undefined)),
   },
 });
 
@@ -28,6 +28,10 @@ function takeToken() {
   return (token = asked);
 }
 
+function userOf(token: string): string {
+  return JSON.parse(atob(token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/"))).sub;
+}
+
 export async function api(path: string, init: RequestInit = {}): Promise<Response> {
   const send = (token: string) => {
     const headers = new Headers(init.headers);
@@ -41,5 +45,6 @@ export async function api(path: string, init: RequestInit = {}): Promise<Respons
   if (response.status !== 401) return response; // a 503 too: it is no reason to sign anybody out
   forget(asked);
   const renewed = await (token ?? takeToken());
-  return renewed ? send(renewed) : response;
+  // Somebody else may have signed in meanwhile, in another tab: what one asked for is not done as another.
+  return renewed && userOf(renewed) === userOf(known) ? send(renewed) : response;
 }
