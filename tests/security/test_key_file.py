@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -93,29 +94,35 @@ async def test_a_broken_file_never_replaces_good_keys(
     assert await status(app, later.token()) == 200
 
 
-@pytest.mark.usefixtures("_looked_at_each_time")
-async def test_a_pipe_in_place_of_the_file_keeps_nobody_waiting(
-    make_app: MakeApp, of_file: Settings, file: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    signer = Signer()
-    write(file, jwks(signer))
-    app = make_app(of_file)
+def put_a_pipe(file: Path) -> None:
+    """In place of the file. To read from it would keep the whole service waiting."""
     write(file, None)
     os.mkfifo(file)
-    assert await status(app, signer.token()) == 200
-    assert "AUTH_JWKS_FILE has changed and cannot be used; the keys of before stay: it is no file" in caplog.messages
 
 
 @pytest.mark.usefixtures("_looked_at_each_time")
-async def test_a_file_without_end_is_not_read(
-    make_app: MakeApp, of_file: Settings, file: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("put", "said"),
+    [
+        (put_a_pipe, "it is no file"),
+        (lambda file: write(file, file.read_bytes() + b" " * 300_000), "it is longer than 262144 bytes"),
+    ],
+    ids=["a pipe", "a file without end"],
+)
+async def test_what_cannot_be_read_to_its_end_keeps_nobody_waiting(
+    make_app: MakeApp,
+    of_file: Settings,
+    file: Path,
+    caplog: pytest.LogCaptureFixture,
+    put: Callable[[Path], None],
+    said: str,
 ) -> None:
     signer = Signer()
     write(file, jwks(signer))
     app = make_app(of_file)
-    write(file, jwks(signer) + b" " * 300_000)
+    put(file)
     assert await status(app, signer.token()) == 200
-    assert caplog.messages[-1].endswith("it is longer than 262144 bytes")
+    assert caplog.messages == [f"AUTH_JWKS_FILE has changed and cannot be used; the keys of before stay: {said}"]
 
 
 @pytest.mark.usefixtures("_looked_at_each_time")
