@@ -1,4 +1,4 @@
-"""todo-api: dev, token, migrate, openapi, serve."""
+"""todo-api: dev, token, migrate, openapi, audit, serve."""
 
 import argparse
 import asyncio
@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from audit.cli import add_arguments as add_audit_arguments
+from audit.cli import run as run_audit
 from service.settings import MigrationSettings, Settings, SettingsError
 
 
@@ -70,6 +72,14 @@ def _parser() -> argparse.ArgumentParser:
         description="Print what GET /openapi.json answers, as JSON. It needs no setting and no database.",
     )
     openapi.set_defaults(command=_openapi)
+
+    audit = commands.add_parser(
+        "audit",
+        help="look at a live database for whatever would let a user reach another's rows",
+        description="Judge a database by db/access.toml, changing nothing. Exits 1 on a finding, 2 if it cannot look.",
+    )
+    add_audit_arguments(audit)
+    audit.set_defaults(command=run_audit)
 
     serve = commands.add_parser(
         "serve",

@@ -1,0 +1,56 @@
+"""Checks of the catalogs: one SQL file each, with what it finds, why that matters and what mends it in its header."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import asyncpg
+
+from audit.access import Access
+from audit.finding import Finding
+
+_HEADER = re.compile(r"-- What: (?P<what>.+?)\n-- Why: (?P<why>.+?)\n-- Mend: (?P<mend>.+?)\n(?!--)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A query that gives a row (object, what, mend) for each fault, and reads db/access.toml as
+    `current_setting('audit.access')::jsonb`."""
+
+    name: str
+    what: str
+    why: str
+    mend: str
+    sql: str
+
+    def __str__(self) -> str:
+        return f"{self.name}\n\nWhat: {self.what}\nWhy:  {self.why}\nMend: {self.mend}\n\n{self.sql}"
+
+
+@cache
+def checks() -> dict[str, Check]:
+    """All of them, by their names."""
+    return {check.name: check for check in _read()}
+
+
+def _read() -> Iterator[Check]:
+    for file in sorted(Path(__file__).parent.glob("*.sql")):
+        text = file.read_text()
+        header = _HEADER.match(text)
+        if header is None:
+            raise ValueError(f"{file.name} does not begin with -- What:, -- Why: and -- Mend:")
+        sentences = {name: " ".join(said.replace("\n--", " ").split()) for name, said in header.groupdict().items()}
+        yield Check(name=file.stem, sql=text[header.end() :].strip(), **sentences)
+
+
+async def examine(connection: asyncpg.Connection, check: Check) -> list[Finding]:
+    """Run a check within a transaction that knows the access: see `tell`."""
+    return [Finding(check.name, *row) for row in await connection.fetch(check.sql)]
+
+
+async def tell(connection: asyncpg.Connection, access: Access) -> None:
+    """Let the checks of this transaction read db/access.toml."""
+    await connection.execute("SELECT set_config('audit.access', $1, true)", json.dumps(access.model_dump(mode="json")))

@@ -1,0 +1,47 @@
+"""An audit of a live database, in one transaction that changes nothing."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import asyncpg
+
+from audit.access import Access
+from audit.checks import checks, examine, tell
+from audit.finding import Finding
+from audit.report import Report
+
+Progress = Callable[[str], None]
+
+
+class CannotLook(Exception):
+    """The database cannot be looked at. Its text is one line."""
+
+
+async def audit(url: str, access: Access, progress: Progress = lambda _: None) -> Report:
+    """Look at a database, as whoever the URL names.
+
+    Args:
+        url: of a role that may read the catalogs, which any may.
+        progress: is told what is being done.
+
+    Raises:
+        CannotLook: when it cannot be reached, or not be looked at.
+    """
+    findings: list[Finding] = []
+    done: dict[str, str] = {}
+    try:
+        connection = await asyncpg.connect(url, timeout=10, command_timeout=60)
+        try:
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                await tell(connection, access)
+                for check in checks().values():
+                    progress(check.name)
+                    findings += await examine(connection, check)
+                done["catalog checks"] = str(len(checks()))
+                server = await connection.fetchval("SELECT current_setting('server_version')")
+                database = await connection.fetchval("SELECT current_database()")
+        finally:
+            await connection.close()
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ValueError) as error:
+        raise CannotLook(f"the database cannot be looked at: {type(error).__name__}: {error}") from None
+    return Report(database, server, datetime.now(UTC), access, findings, done)

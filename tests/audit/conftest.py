@@ -1,0 +1,35 @@
+"""A database that was weakened by hand, and what the audit says of it."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from audit.access import read_access
+from audit.examination import audit
+from audit.finding import Finding
+from tests.conftest import Database, run_sql
+
+Weakened = Callable[..., Database]
+
+
+@pytest.fixture
+def weakened(make_database: Callable[[], Database]) -> Weakened:
+    """A migrated database on which these statements were run, as psql would."""
+
+    def make(*statements: str) -> Database:
+        database = make_database()
+        asyncio.run(run_sql(database.superuser_url, *statements))
+        return database
+
+    return make
+
+
+def findings(database: Database) -> list[Finding]:
+    return asyncio.run(audit(database.superuser_url, read_access())).findings
+
+
+def mended(database: Database, found: list[Finding]) -> list[Finding]:
+    """What is found once each mend was pasted."""
+    asyncio.run(run_sql(database.superuser_url, *(finding.mend for finding in found)))
+    return findings(database)
