@@ -8,9 +8,16 @@ import asyncpg
 from audit.access import Access
 from audit.checks import checks, examine, tell
 from audit.finding import Finding
+from audit.policies import read_policies
 from audit.report import Report
+from audit.versions import versions
 
 Progress = Callable[[str], None]
+
+_DATABASE = """
+SELECT format('%s on %s', current_database(),
+              coalesce(host(inet_server_addr()) || ':' || inet_server_port(), 'a local socket'))
+"""
 
 
 class CannotLook(Exception):
@@ -39,9 +46,9 @@ async def audit(url: str, access: Access, progress: Progress = lambda _: None) -
                     findings += await examine(connection, check)
                 done["catalog checks"] = str(len(checks()))
                 server = await connection.fetchval("SELECT current_setting('server_version')")
-                database = await connection.fetchval("SELECT current_database()")
+                database = await connection.fetchval(_DATABASE)
         finally:
             await connection.close()
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ValueError) as error:
         raise CannotLook(f"the database cannot be looked at: {type(error).__name__}: {error}") from None
-    return Report(database, server, datetime.now(UTC), access, findings, done)
+    return Report(database, server, datetime.now(UTC), access, findings, done, read_policies(), versions(server))

@@ -1,11 +1,13 @@
 """What was found, in the form that somebody wants to read it in."""
 
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from audit.access import Access
 from audit.finding import Finding
+from audit.policies import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,7 @@ class Report:
         access: what was judged by.
         findings: what was found; none is what one hopes for.
         done: what was done, and how much of it: `{"catalog checks": "27 queries"}`.
-        policies: of each policy of schema `app`: table, name, and the sentence in plain English above it.
+        policies: the policies and grants of db/policies/, each with the sentence in plain English above it.
         versions: of the tools, and the SHA-256 of db/access.toml and db/policies/.
     """
 
@@ -29,8 +31,13 @@ class Report:
     access: Access
     findings: list[Finding]
     done: dict[str, str] = field(default_factory=dict)
-    policies: list[tuple[str, str, str]] = field(default_factory=list)
+    policies: list[Policy] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> str:
+        """`no finding`, `1 finding`, `2 findings`."""
+        return count(len(self.findings))
 
 
 Render = Callable[[Report], str]
@@ -38,6 +45,32 @@ Render = Callable[[Report], str]
 
 def renderers() -> dict[str, Render]:
     """How to write a report, by the name of the format."""
-    from audit.report import text
+    from audit.report import html, json, markdown, sarif, text
 
-    return {"text": text.render}
+    return {
+        "text": text.render,
+        "json": json.render,
+        "sarif": sarif.render,
+        "html": html.render,
+        "markdown": markdown.render,
+    }
+
+
+def count(findings: int) -> str:
+    """So many findings, in words."""
+    return {0: "no finding", 1: "1 finding"}.get(findings, f"{findings} findings")
+
+
+def visible(text: str, keep: str = "") -> str:
+    """Write out what would move a cursor, clear a screen or turn the direction of writing: a name may hold it.
+
+    Args:
+        text: anything that a database may hold.
+        keep: characters to leave as they are.
+    """
+    return "".join(
+        character
+        if character in keep or unicodedata.category(character) not in {"Cc", "Cf", "Zl", "Zp"}
+        else character.encode("unicode_escape").decode()
+        for character in text
+    )

@@ -1,11 +1,19 @@
-"""For a terminal: a line for each finding, with its mend below it."""
+"""For a terminal: a line for each finding with its mend below it, then a line with the verdict and what was done."""
 
-from audit.report import Report
+from textwrap import indent
+
+from audit.finding import Finding
+from audit.report import Report, visible
 
 
 def render(report: Report) -> str:
-    """The findings, and what was done to look for them."""
-    lines = [f"{finding.check}: {finding.object} {finding.what}\n    {finding.mend}" for finding in report.findings]
+    """Write a report for a terminal, on which nothing that a database holds may act."""
     done = ", ".join(f"{name}: {amount}" for name, amount in report.done.items())
-    verdict = f"{len(report.findings)} findings" if report.findings else "no finding"
-    return "\n".join([*lines, f"{report.database}: {verdict} ({done})"])
+    said = f" ({done})" if done else ""
+    return "\n".join([*map(_finding, report.findings), f"{visible(report.database)}: {report.verdict}{said}"])
+
+
+def _finding(finding: Finding) -> str:
+    line = visible(f"{finding.check}: {finding.object} {finding.what}")
+    mend = indent(visible(finding.mend, keep="\n\t"), "    ")
+    return f"{line}\n{mend}"
