@@ -3,6 +3,8 @@
 import argparse
 import asyncio
 import os
+import secrets
+import shutil
 import sys
 from pathlib import Path
 
@@ -28,16 +30,41 @@ def run(options: argparse.Namespace) -> int:
     url = options.database_url or os.environ.get("MIGRATION_DATABASE_URL")
     if not url:
         return _cannot_look("write --database-url, or set MIGRATION_DATABASE_URL")
+    if options.output and not options.output.parent.is_dir():
+        return _cannot_look(f"{options.output} cannot be written: {options.output.parent} is no folder")
     try:
         report = asyncio.run(audit(url, read_access(), _progress if sys.stderr.isatty() else lambda _: None))
         written = renderers()[options.format](report)
         if options.output:
-            options.output.write_text(written + "\n")
+            _write(options.output, written + "\n")
         else:
             print(written)
     except (AccessError, CannotLook, OSError) as error:
         return _cannot_look(str(error))
     return 1 if report.findings else 0
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        if file.exists() and not file.is_file():
+            file.write_text(text, encoding="utf-8")  # /dev/stdout and the like are written to, never replaced
+        else:
+            _replace(file.resolve(), text)  # a link stays a link
+    except OSError as error:
+        raise CannotLook(f"{file} cannot be written: {error.strerror}") from None
+
+
+def _replace(file: Path, text: str) -> None:
+    # Who reads it meanwhile finds the old one or the new one, whole. Who may read it stays the same.
+    new = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
+    try:
+        new.touch(exist_ok=False)
+        if file.exists():
+            shutil.copymode(file, new)
+        new.write_text(text, encoding="utf-8")
+        new.replace(file)
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def _progress(doing: str) -> None:
