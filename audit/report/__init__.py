@@ -61,6 +61,12 @@ def count(findings: int) -> str:
     return {0: "no finding", 1: "1 finding"}.get(findings, f"{findings} findings")
 
 
+def capital(sentence: str) -> str:
+    """Begin a sentence with a capital letter, unless it begins with a name: `todo_api`, `db/access.toml`."""
+    first = sentence.partition(" ")[0]
+    return sentence[:1].upper() + sentence[1:] if first.strip(",:").isalpha() else sentence
+
+
 def visible(text: str, keep: str = "") -> str:
     """Write out what would move a cursor, clear a screen or turn the direction of writing: a name may hold it.
 

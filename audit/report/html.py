@@ -11,12 +11,14 @@ from audit.access import Grants, Table
 from audit.checks import checks
 from audit.finding import Finding
 from audit.policies import Policy
-from audit.report import Report, count, visible
+from audit.report import Report, capital, count, visible
 
 _PAGE = Path(__file__).with_name("page.html")
 _TICK = "M5 12.5l4.5 4.5L19 7.5"
 _CROSS = "M6.5 6.5l11 11M17.5 6.5l-11 11"
+_NOTHING_SAID = '<span class="none">&ndash;</span>'
 _NOTHING = '<span class="none">nothing</span>'
+_CODE = re.compile("`([^`]+)`")
 _COMMANDS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
 
@@ -52,7 +54,7 @@ def _summary(report: Report) -> str:
 
 
 def _amounts(report: Report) -> str:
-    return " &middot; ".join(f"{_text(_capital(name))}: {_text(amount)}" for name, amount in report.done.items())
+    return " &middot; ".join(f"{_text(capital(name))}: {_text(amount)}" for name, amount in report.done.items())
 
 
 def _section(name: str, title: str, body: str) -> str:
@@ -73,7 +75,7 @@ def _findings(report: Report) -> str:
 
 def _finding(number: int, finding: Finding) -> str:
     check = checks().get(finding.check)
-    why = f"<p>{_text(_capital(check.why))}</p>" if check else ""
+    why = f"<p>{_text(capital(check.why))}</p>" if check else ""
     return (
         f'<li id="finding-{number}"><h3>{number}. {_code(finding.object)} {_text(finding.what)}</h3>'
         f'{why}<p class="soft">Found by {_code(finding.check)}. What mends it:</p>{_block(finding.mend)}</li>\n'
@@ -86,7 +88,7 @@ def _finding(number: int, finding: Finding) -> str:
 def _access(report: Report) -> str:
     intro = (
         '<p class="soft">By role, table and command, as <code>db/access.toml</code> allows it. '
-        "Where there is no finding, it is what the checks below found in force.</p>"
+        "Where there is no finding, it is what the checks below found in force. Superusers are bound by nothing.</p>"
     )
     tables = "\n".join(_matrix(name, table, report) for name, table in report.access.tables.items())
     return f"{intro}\n{tables}\n{_roles(report)}"
@@ -94,9 +96,9 @@ def _access(report: Report) -> str:
 
 def _matrix(name: str, table: Table, report: Report) -> str:
     rows = [[_code(role), *_granted(grants, table)] for role, grants in table.access.items()]
-    rows.append(["every other role, and <code>PUBLIC</code>", "none", *[_NOTHING] * len(_COMMANDS)])
+    rows.append(['<span class="everybody">everybody else</span>', "none", *[_NOTHING] * len(_COMMANDS)])
     caption = (
-        f"{_code(f'app.{name}')} {_tag(_about(f'app.{name}', report.findings))} "
+        f"{_code(f'app.{name}')} {_tag(f'app.{name}', report)} "
         f'<span class="soft">{_code(table.owner_column)} says whose a row is</span>'
     )
     return _table(f"table-{name}", caption, ("Role", "Rows it reaches", *_COMMANDS), rows)
@@ -113,10 +115,12 @@ def _about(name: str, findings: list[Finding]) -> list[int]:
     return [number for number, finding in enumerate(findings, 1) if word.search(finding.object)]
 
 
-def _tag(numbers: list[int]) -> str:
-    if not numbers:
-        return '<span class="tag good">no finding</span>'
-    return f'<a class="tag bad" href="#finding-{numbers[0]}">{count(len(numbers))}</a>'
+def _tag(table: str, report: Report) -> str:
+    numbers = _about(table, report.findings)
+    if numbers:
+        return f'<a class="tag bad" href="#finding-{numbers[0]}">{count(len(numbers))}</a>'
+    # What is found of a role or a function may concern this table without naming it.
+    return "" if report.findings else '<span class="tag good">no finding</span>'
 
 
 def _roles(report: Report) -> str:
@@ -152,7 +156,7 @@ def _about_object(name: str, policies: list[Policy]) -> str:
 
 def _told(policies: list[Policy]) -> str:
     # As in the file: one sentence, and the statements below it.
-    says = _text(policies[0].says) or "Nobody wrote down what it means."
+    says = _CODE.sub(r"<code>\1</code>", _text(policies[0].says)) or "Nobody wrote down what it means."
     where = f'<span class="where">{_code(f"{policies[0].file}:{policies[0].line}")}</span>'
     statements = "\n".join(policy.sql for policy in policies)
     return f"<dt><span>{says}</span> {where}</dt><dd>{_block(statements)}</dd>\n"
@@ -164,11 +168,11 @@ def _told(policies: list[Policy]) -> str:
 def _done(report: Report) -> str:
     found = [finding.check for finding in report.findings]
     rows = [
-        [_code(check.name), _text(_capital(check.what)), _text(_capital(check.why)), _result(found.count(check.name))]
+        [_code(check.name), _text(capital(check.what)), _text(capital(check.why)), _result(found.count(check.name))]
         for check in checks().values()
     ]
     rows += [
-        [_code(name), "What db/access.toml does not allow.", "", _result(found.count(name))]
+        [_code(name), "Each of its findings says what.", _NOTHING_SAID, _result(found.count(name))]
         for name in dict.fromkeys(found)
         if name not in checks()
     ]
@@ -181,7 +185,7 @@ def _result(findings: int) -> str:
 
 
 def _versions(report: Report) -> str:
-    rows = [[_text(name), _code(version)] for name, version in report.versions.items()]
+    rows = [[_code(name), _code(version)] for name, version in report.versions.items()]
     return _table("hashes", "What this report was made with, and what it judged by", ("Of", "Is"), rows)
 
 
@@ -211,12 +215,6 @@ def _chips(names: Iterable[str]) -> str:
 def _facts(facts: dict[str, str]) -> str:
     items = "".join(f"<dt>{_text(name)}</dt><dd>{_text(amount)}</dd>" for name, amount in facts.items())
     return f'<dl class="facts">{items}</dl>' if items else ""
-
-
-def _capital(sentence: str) -> str:
-    # A name stays as it is written.
-    first = sentence.partition(" ")[0]
-    return sentence[:1].upper() + sentence[1:] if first.isalpha() else sentence
 
 
 def _block(sql: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from audit.checks import checks
 from audit.finding import Finding
 from audit.policies import Policy
-from audit.report import Report
+from audit.report import Report, capital
 from audit.versions import ACCESS_PATH
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -57,8 +57,8 @@ def _artifact(path: str, digest: str) -> Json:
 def _rule(name: str) -> Json:
     check = checks().get(name)
     said = {
-        "shortDescription": check.what if check else f"Something is otherwise than it was specified: {name}.",
-        "fullDescription": check.why if check else f"What db/access.toml does not allow is forbidden: {name}.",
+        "shortDescription": capital(check.what) if check else f"Something is otherwise than it was specified: {name}.",
+        "fullDescription": capital(check.why) if check else f"What db/access.toml does not allow is forbidden: {name}.",
         "help": check.mend if check else "Each result says what mends it.",
     }
     return {
