@@ -36,7 +36,7 @@ FINDINGS = [
         "drift", f'policy "{HOSTILE}" on app.tasks', f"is otherwise: {HOSTILE}", f'DROP POLICY "{HOSTILE}";\nSELECT 1'
     ),
     Finding("probe", "app.uuidv7()", "answers a stranger", "REVOKE ALL ON FUNCTION app.uuidv7() FROM PUBLIC;"),
-    Finding("pgrls", HOSTILE, HOSTILE, HOSTILE),
+    Finding("pgrls", HOSTILE, HOSTILE, f"{HOSTILE}\n```\n<b>"),
 ]
 
 
@@ -205,7 +205,7 @@ def test_findings_that_share_a_line_are_told_apart() -> None:
 def test_a_brace_in_a_message_begins_no_placeholder() -> None:
     result = run_of(written("sarif"))["results"][3]
     assert "{{0}}" in result["message"]["text"]
-    assert result["properties"]["mend"] == HOSTILE
+    assert result["properties"]["mend"] == FINDINGS[3].mend
 
 
 # --- html ---
