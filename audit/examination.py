@@ -34,6 +34,8 @@ async def audit(url: str, access: Access, progress: Progress = lambda _: None) -
     Raises:
         CannotLook: when it cannot be reached, or not be looked at.
     """
+    from audit.probes import probe  # which imports this module
+
     findings: list[Finding] = []
     done: dict[str, str] = {}
     try:
@@ -47,6 +49,8 @@ async def audit(url: str, access: Access, progress: Progress = lambda _: None) -
                 done["catalog checks"] = str(len(checks()))
                 server = await connection.fetchval("SELECT current_setting('server_version')")
                 database = await connection.fetchval(_DATABASE)
+            found, done["probes"] = await probe(connection, access, progress)
+            findings += found
         finally:
             await connection.close()
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ValueError) as error:

@@ -1,0 +1,246 @@
+"""Live probes: what roles can do, tried in a transaction that is rolled back, and judged by db/access.toml alone."""
+
+# ruff: noqa: S608 - every name is quoted, and every value is invented
+
+import secrets
+from collections.abc import Callable, Iterator
+
+import asyncpg
+
+from audit.access import Access
+from audit.examination import CannotLook
+from audit.finding import Finding
+from audit.probes.attempts import Attempts
+from audit.probes.statements import (
+    State,
+    Statement,
+    new_rows,
+    on_columns,
+    on_rows,
+    prepared,
+    without_a_filter,
+)
+from audit.probes.tables import Target, quote, quote_identifier, read_targets
+
+# Nobody is kept waiting: the rows that are locked are invented, and what would lock a table is never run.
+_LIMITS = """
+SET TRANSACTION READ WRITE;
+SET LOCAL statement_timeout = '5s';
+SET LOCAL lock_timeout = '1s';
+SET LOCAL idle_in_transaction_session_timeout = '10s';
+SET LOCAL row_security = on;
+SET LOCAL search_path = pg_catalog;
+"""
+
+_REACHED = """
+CREATE FUNCTION pg_temp.audit_reached() RETURNS boolean LANGUAGE plpgsql VOLATILE COST 1000 AS
+  $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'assert_failure'; END $$;
+GRANT EXECUTE ON FUNCTION pg_temp.audit_reached() TO PUBLIC;
+"""
+
+# Each passes row-level security by, so that no line of db/access.toml can grant it.
+_NEVER = ("TRUNCATE", "REFERENCES", "TRIGGER", "MAINTAIN")
+_OTHERS = "the other's"
+
+
+async def probe(
+    connection: asyncpg.Connection, access: Access, progress: Callable[[str], None] = lambda _: None
+) -> tuple[list[Finding], str]:
+    """Try every cell of db/access.toml as its role, for two invented users.
+
+    Args:
+        connection: outside of a transaction, of a role that may SET ROLE todo_api.
+        progress: is told what is being done.
+
+    Returns:
+        What came out otherwise, and how much was tried: "1,234 probes".
+
+    Raises:
+        CannotLook: when the connected role may not take the roles of db/access.toml.
+        asyncpg.PostgresError: when the connection dies, or something waits for longer than it may.
+    """
+    mark = f"audit-{secrets.token_hex(12)}"
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        await connection.execute(_LIMITS)
+        return await _Probes(connection, access, mark).run(progress)
+    finally:
+        if not connection.is_closed():
+            await transaction.rollback()
+            # A prepared statement outlives the transaction.
+            await connection.execute(_deallocate(mark))
+
+
+def _deallocate(mark: str) -> str:
+    loop = "FOR plan IN SELECT name FROM pg_prepared_statements WHERE starts_with(name, {}) LOOP"
+    return (
+        f"DO $$ DECLARE plan text; BEGIN {loop.format(quote(mark))} "
+        "EXECUTE format('DEALLOCATE %I', plan); END LOOP; END $$"
+    )
+
+
+class _Probes:
+    def __init__(self, connection: asyncpg.Connection, access: Access, mark: str) -> None:
+        self.connection = connection
+        self.access = access
+        self.mark = mark
+        # Which of two ids is the greater must not decide what is found: both are callers and both are victims.
+        self.alice, self.bob, self.third = (f"{mark}-{name}" for name in ("alice", "bob", "third"))
+        self.attempts = Attempts(connection)
+        self.left_out: list[str] = []
+
+    async def run(self, progress: Callable[[str], None]) -> tuple[list[Finding], str]:
+        roles = await self._roles()
+        targets, missing = await read_targets(self.connection, self.access, self.mark)
+        findings = [
+            Finding("probe", name, "is not there, or lacks its owner column", "todo-api migrate") for name in missing
+        ]
+        await self.connection.execute(_REACHED)
+        for target in targets:
+            await self.connection.execute(self._prepare(target))
+        # Once app.user_id was set, it is never again as if it had not been.
+        if await self.connection.fetchval("SELECT current_setting('app.user_id', true) IS NULL"):
+            progress("probes without a caller")
+            await self.connection.execute("SAVEPOINT without_a_caller")
+            await self._insert_as_connected(targets)
+            await self._try_all(roles, targets, [State("never set", None)])
+            await self.connection.execute("ROLLBACK TO SAVEPOINT without_a_caller")
+        else:
+            self.left_out.append("app.user_id never set: this connection begins with one")
+        for target in targets:
+            progress(f"probes of {target.name}")
+            findings += await self._insert_by_the_front_door(target)
+        await self._try_all(roles, targets, self._states())
+        for role in roles:
+            for target in targets:
+                await self._never_granted(role, target)
+        done = [f"{self.attempts.made:,} probes", *self.left_out]
+        return findings + self.attempts.findings(), "; ".join(done)
+
+    def _states(self) -> list[State]:
+        return [
+            State("own", self.alice),
+            State(_OTHERS, self.bob),
+            State("a third user's", self.third),
+            State("''", ""),
+            State("very long", self.alice * 50, odd=True),
+            State("not ASCII", f"{self.alice}\u00e9", odd=True),
+            State("in the other case", self.alice.upper()),
+            State("a pattern", f"{self.mark}%", odd=True),
+        ]
+
+    async def _roles(self) -> list[str]:
+        """Those that can be taken, and one that nothing was ever granted to."""
+        version = self.connection.get_server_version().major
+        may = "SET" if version >= 16 else "MEMBER"
+        taken = []
+        for role in self.access.roles:
+            sql = "SELECT pg_has_role(session_user, oid, $2) FROM pg_roles WHERE rolname = $1"
+            if await self.connection.fetchval(sql, role, may):
+                taken.append(role)
+            elif any(table.access[role].rows == "own" for table in self.access.tables.values() if role in table.access):
+                user = await self.connection.fetchval("SELECT session_user")
+                grant = f"GRANT {quote_identifier(role)} TO {quote_identifier(user)}"
+                raise CannotLook(f"{user} may not SET ROLE {role}: {grant}, or write the URL of a superuser")
+            else:
+                self.left_out.append(f"not as {role}, which this role may not SET ROLE to")
+        if stranger := await self._stranger():
+            taken.append(stranger)
+        return taken
+
+    async def _stranger(self) -> str | None:
+        name = self.mark.replace("-", "_")
+        create = f"SAVEPOINT stranger; CREATE ROLE {name}"
+        if not await self.connection.fetchval("SELECT rolsuper FROM pg_roles WHERE rolname = current_user"):
+            create += f"; GRANT {name} TO CURRENT_USER"
+        try:
+            await self.connection.execute(create)
+        except asyncpg.InsufficientPrivilegeError:
+            await self.connection.execute("ROLLBACK TO SAVEPOINT stranger")
+            self.left_out.append("not as PUBLIC, since this role may not CREATE ROLE")
+            return None
+        self.attempts.names[name] = "PUBLIC"
+        return name
+
+    # --- rows to be after ---
+
+    async def _insert_as_connected(self, targets: list[Target]) -> None:
+        for target in targets:
+            await self._made(f"SET LOCAL ROLE NONE; {self._row(target, self.alice)}; {self._row(target, self.bob)}")
+
+    async def _insert_by_the_front_door(self, target: Target) -> list[Finding]:
+        insert = f"INSERT INTO {target.name} ({', '.join(map(str, target.inserted))}) VALUES ({target.values()})"
+        for role, grants in target.rules.access.items():
+            if grants.rows == "own" and grants.insert:
+                rows = "; ".join(f"{_as(role, user)}; {insert}" for user in (self.alice, self.bob))
+                if await self._made(rows):
+                    return []
+        both = f"SET LOCAL ROLE NONE; {self._row(target, self.alice)}; {self._row(target, self.bob)}"
+        if await self._made(both):
+            return []
+        what = "has no row of an invented user: neither the roles of db/access.toml nor the connected one can insert it"
+        return [Finding("probe", target.name, what, "look at its constraints, and at audit/probes/tables.py")]
+
+    async def _made(self, sql: str) -> bool:
+        """Whether it could be done. When not, it never began."""
+        try:
+            await self.connection.execute(f"SAVEPOINT made; {sql}; SET LOCAL ROLE NONE; RELEASE SAVEPOINT made")
+        except asyncpg.PostgresError:
+            await self.connection.execute("ROLLBACK TO SAVEPOINT made")
+            return False
+        return True
+
+    def _row(self, target: Target, user: str) -> str:
+        columns = [c for c in target.columns if c in target.inserted or (c.required and str(c) != target.owner)]
+        names = ", ".join([target.owner, *map(str, columns)])
+        return f"INSERT INTO {target.name} ({names}) VALUES ({', '.join([quote(user), *(c.sample for c in columns)])})"
+
+    # --- what is tried ---
+
+    def _plan(self, target: Target) -> str:
+        # By number: a name of more than 63 bytes would be cut.
+        return f"{self.mark} {list(self.access.tables.values()).index(target.rules)} "
+
+    def _prepare(self, target: Target) -> str:
+        statements = prepared(target).items()
+        return "; ".join(f"PREPARE {quote_identifier(self._plan(target) + verb)} AS {sql}" for verb, sql in statements)
+
+    async def _try_all(self, roles: list[str], targets: list[Target], states: list[State]) -> None:
+        await self.connection.execute("SET LOCAL ROLE NONE; SAVEPOINT probe")
+        for role in roles:
+            for target in targets:
+                for state in states:
+                    before = "" if state.user_id is None else f"SET LOCAL app.user_id = {quote(state.user_id)}; "
+                    before = f"SET LOCAL ROLE {quote_identifier(role)}; {before}"
+                    for statement in self._statements(target, state):
+                        grants = target.rules.access.get(role)
+                        await self.attempts.make(before, role, target, state, statement, grants)
+        await self.connection.execute("ROLLBACK TO SAVEPOINT probe; RELEASE SAVEPOINT probe")
+
+    def _statements(self, target: Target, state: State) -> Iterator[Statement]:
+        plan = self._plan(target)
+        yield from on_rows(target, state, "its own", self.alice, plan)
+        yield from on_rows(target, state, _OTHERS, self.bob, plan)
+        yield from on_rows(target, state, "a missing", self.third, plan)
+        yield from new_rows(target, state, self.bob if state.user_id != self.bob else self.alice, plan)
+        if state.name == "own":
+            yield from on_columns(target, self.alice, self.bob)
+        elif state.name != _OTHERS:
+            yield from without_a_filter(target)
+
+    async def _never_granted(self, role: str, target: Target) -> None:
+        grants = target.rules.access.get(role)
+        owner = (
+            "SELECT relowner = (SELECT oid FROM pg_roles WHERE rolname = $2) FROM pg_class WHERE oid = to_regclass($1)"
+        )
+        # What comes with owning a table cannot be taken away from a role that nobody logs in as.
+        if grants is not None and grants.rows == "none" and await self.connection.fetchval(owner, target.name, role):
+            return
+        for privilege in _NEVER:
+            if privilege != "MAINTAIN" or self.connection.get_server_version().major >= 17:
+                await self.attempts.ask(role, target, privilege)
+
+
+def _as(role: str, user: str) -> str:
+    return f"SET LOCAL ROLE {quote_identifier(role)}; SET LOCAL app.user_id = {quote(user)}"
