@@ -14,6 +14,7 @@ from audit.probes.attempts import Attempts
 from audit.probes.statements import (
     State,
     Statement,
+    new_row,
     new_rows,
     on_columns,
     on_rows,
@@ -29,7 +30,6 @@ SET LOCAL statement_timeout = '5s';
 SET LOCAL lock_timeout = '1s';
 SET LOCAL idle_in_transaction_session_timeout = '10s';
 SET LOCAL row_security = on;
-SET LOCAL search_path = pg_catalog;
 """
 
 _REACHED = """
@@ -88,14 +88,14 @@ class _Probes:
         # Which of two ids is the greater must not decide what is found: both are callers and both are victims.
         self.alice, self.bob, self.third = (f"{mark}-{name}" for name in ("alice", "bob", "third"))
         self.attempts = Attempts(connection)
+        self.found: list[Finding] = []
         self.left_out: list[str] = []
 
     async def run(self, progress: Callable[[str], None]) -> tuple[list[Finding], str]:
         roles = await self._roles()
         targets, missing = await read_targets(self.connection, self.access, self.mark)
-        findings = [
-            Finding("probe", name, "is not there, or lacks its owner column", "todo-api migrate") for name in missing
-        ]
+        absent = "is not there, or lacks its owner column"
+        self.found += [Finding("probe", name, absent, "-- todo-api migrate") for name in missing]
         await self.connection.execute(_REACHED)
         for target in targets:
             await self.connection.execute(self._prepare(target))
@@ -110,13 +110,13 @@ class _Probes:
             self.left_out.append("app.user_id never set: this connection begins with one")
         for target in targets:
             progress(f"probes of {target.name}")
-            findings += await self._insert_by_the_front_door(target)
+            await self._insert_by_the_front_door(target)
         await self._try_all(roles, targets, self._states())
         for role in roles:
             for target in targets:
                 await self._never_granted(role, target)
         done = [f"{self.attempts.made:,} probes", *self.left_out]
-        return findings + self.attempts.findings(), "; ".join(done)
+        return self.found + self.attempts.findings(), "; ".join(done)
 
     def _states(self) -> list[State]:
         return [
@@ -132,22 +132,28 @@ class _Probes:
 
     async def _roles(self) -> list[str]:
         """Those that can be taken, and one that nothing was ever granted to."""
-        version = self.connection.get_server_version().major
-        may = "SET" if version >= 16 else "MEMBER"
-        taken = []
-        for role in self.access.roles:
-            sql = "SELECT pg_has_role(session_user, oid, $2) FROM pg_roles WHERE rolname = $1"
-            if await self.connection.fetchval(sql, role, may):
-                taken.append(role)
-            elif any(table.access[role].rows == "own" for table in self.access.tables.values() if role in table.access):
-                user = await self.connection.fetchval("SELECT session_user")
-                grant = f"GRANT {quote_identifier(role)} TO {quote_identifier(user)}"
-                raise CannotLook(f"{user} may not SET ROLE {role}: {grant}, or write the URL of a superuser")
-            else:
-                self.left_out.append(f"not as {role}, which this role may not SET ROLE to")
+        taken = [role for role in self.access.roles if await self._can_take(role)]
         if stranger := await self._stranger():
             taken.append(stranger)
         return taken
+
+    async def _can_take(self, role: str) -> bool:
+        # Before Postgres 16, whoever is a member may SET ROLE.
+        may = "SET" if self.connection.get_server_version().major >= 16 else "MEMBER"
+        sql = "SELECT session_user, pg_has_role(session_user, oid, $2) FROM pg_roles WHERE rolname = $1"
+        row = await self.connection.fetchrow(sql, role, may)
+        if row is None:
+            self.found.append(Finding("probe", role, "does not exist", "-- todo-api migrate"))
+            return False
+        user, can = row
+        if not can and any(
+            role in table.access and table.access[role].rows == "own" for table in self.access.tables.values()
+        ):
+            grant = f"GRANT {quote_identifier(role)} TO {quote_identifier(user)}"
+            raise CannotLook(f"{user} may not SET ROLE {role}: {grant}, or write the URL of a superuser")
+        if not can:
+            self.left_out.append(f"not as {role}, since {user} may not SET ROLE {role}")
+        return bool(can)
 
     async def _stranger(self) -> str | None:
         name = self.mark.replace("-", "_")
@@ -165,22 +171,20 @@ class _Probes:
 
     # --- rows to be after ---
 
-    async def _insert_as_connected(self, targets: list[Target]) -> None:
-        for target in targets:
-            await self._made(f"SET LOCAL ROLE NONE; {self._row(target, self.alice)}; {self._row(target, self.bob)}")
+    async def _insert_as_connected(self, targets: list[Target]) -> bool:
+        rows = [self._row(target, user) for target in targets for user in (self.alice, self.bob)]
+        return await self._made(f"SET LOCAL ROLE NONE; {'; '.join(rows)}")
 
-    async def _insert_by_the_front_door(self, target: Target) -> list[Finding]:
-        insert = f"INSERT INTO {target.name} ({', '.join(map(str, target.inserted))}) VALUES ({target.values()})"
+    async def _insert_by_the_front_door(self, target: Target) -> None:
         for role, grants in target.rules.access.items():
             if grants.rows == "own" and grants.insert:
-                rows = "; ".join(f"{_as(role, user)}; {insert}" for user in (self.alice, self.bob))
-                if await self._made(rows):
-                    return []
-        both = f"SET LOCAL ROLE NONE; {self._row(target, self.alice)}; {self._row(target, self.bob)}"
-        if await self._made(both):
-            return []
-        what = "has no row of an invented user: neither the roles of db/access.toml nor the connected one can insert it"
-        return [Finding("probe", target.name, what, "look at its constraints, and at audit/probes/tables.py")]
+                insert = new_row(target)
+                if await self._made("; ".join(f"{_as(role, user)}; {insert}" for user in (self.alice, self.bob))):
+                    return
+        if not await self._insert_as_connected([target]):
+            what = "has no row of an invented user: no role of db/access.toml, nor the connected one, can insert it"
+            hint = "-- look at its constraints, and at the samples in audit/probes/tables.py"
+            self.found.append(Finding("probe", target.name.replace('"', ""), what, hint))
 
     async def _made(self, sql: str) -> bool:
         """Whether it could be done. When not, it never began."""

@@ -79,7 +79,7 @@ def prepared(target: Target) -> dict[str, str]:
     table, owner = target.name, target.owner
     return {
         "select": f"SELECT {owner} FROM {table} WHERE {owner} = $1",
-        "insert": f"INSERT INTO {table} ({_names(target.inserted)}) VALUES ({target.values()})",
+        "insert": new_row(target),
         "update": f"UPDATE {table} SET {_set(target.updated)} WHERE {owner} = $1",
         "delete": f"DELETE FROM {table} WHERE {owner} = $1",
     }
@@ -162,6 +162,11 @@ def _merge_insert(target: Target, state: State, whose: str, user_id: str, reache
     return Statement("INSERT", "MERGE", f"{whose} row", sql, needs, frozenset({0}) if reaches else new)
 
 
+def new_row(target: Target) -> str:
+    """A row of the caller's, as plainly as it can be made."""
+    return _insert(target, f"VALUES ({target.values()})")
+
+
 def new_rows(target: Target, state: State, other: str, plan: str) -> Iterator[Statement]:
     """Every form of INSERT.
 
@@ -169,7 +174,7 @@ def new_rows(target: Target, state: State, other: str, plan: str) -> Iterator[St
         other: another user, for whom a row is tried to be made.
     """
     owner, column = target.owner, target.rules.owner_column
-    insert, needs, caller = _insert(target, f"VALUES ({target.values()})"), _inserts(target), quote(state.user_id or "")
+    insert, needs, caller = new_row(target), _inserts(target), quote(state.user_id or "")
     both = needs | {("select", column)}
     allowed = _new(state)
     # The two users have a row of the same key each, where a key can be chosen.

@@ -1,16 +1,17 @@
 """The probes alone: they find what a role can do that it should not, and leave no trace."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import secrets
+from concurrent.futures import ThreadPoolExecutor
 
 import asyncpg
 import pytest
 
-from audit.access import Access, Grants, Table, read_access
+from audit.access import Access, read_access
 from audit.examination import CannotLook, audit
 from audit.finding import Finding
 from audit.probes import probe
-from tests.audit.conftest import Weakened
+from tests.audit.conftest import Weakened, findings
 from tests.conftest import Client, Database, in_database, run_sql
 
 ROWS = "SELECT xmin::text, ctid::text, * FROM app.{} ORDER BY owner_id"
@@ -157,3 +158,135 @@ async def test_nothing_is_found_in_what_migrations_make_and_rows_stay_as_they_ar
         assert not await superuser.fetchval(f"SELECT count(*) FROM app.{table} WHERE owner_id LIKE 'audit-%'")
     assert not await superuser.fetchval("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'audit\\_%'")
     await superuser.close()
+
+
+@pytest.mark.usefixtures("roles_to_itself")
+async def test_a_role_that_bypasses_row_level_security_is_found(database: Database) -> None:
+    superuser = await database.as_superuser()
+    # Never committed: roles belong to the cluster, and other tests run as this one.
+    transaction = superuser.transaction()
+    await transaction.start()
+    await superuser.execute("ALTER ROLE todo_api BYPASSRLS")
+    found, _ = await probe(superuser, read_access())
+    await transaction.rollback()
+    await superuser.close()
+    assert any("as todo_api, SELECT of the other's row gave 1 row instead of no row" in each.what for each in found)
+
+
+def test_a_finding_says_who_did_what_and_how_and_where_to_look(weakened: Weakened) -> None:
+    found = asyncio.run(probes(weakened("ALTER TABLE app.tasks DISABLE ROW LEVEL SECURITY").superuser_url))
+    (one,) = (each for each in found if "todo_api, DELETE of the other's row" in each.what)
+    assert (one.check, one.object) == ("probe", "app.tasks")
+    assert one.what == (
+        "as todo_api, DELETE of the other's row gave 1 row instead of no row; app.user_id never set, own, "
+        "a third user's, '' and 4 more; plain, subquery, CTE, RETURNING and 4 more"
+    )
+    assert "app.idempotency_keys" not in {each.object for each in found}
+    assert "db/policies/" in one.mend
+
+
+NOTES = """
+CREATE TYPE app.mood AS ENUM ('fine', 'bad');
+CREATE TABLE app.notes (
+  owner_id text DEFAULT app.current_user_id() NOT NULL,
+  number int GENERATED ALWAYS AS IDENTITY,
+  text varchar(60) NOT NULL, mood app.mood NOT NULL, priority text NOT NULL CHECK (priority IN ('low', 'high')),
+  due date NOT NULL, tags text[] NOT NULL, extra jsonb NOT NULL, share numeric NOT NULL, "a b" boolean NOT NULL,
+  PRIMARY KEY (owner_id, number)
+);
+ALTER TABLE app.notes OWNER TO todo_owner;
+ALTER TABLE app.notes ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+GRANT USAGE ON TYPE app.mood TO todo_api;
+GRANT SELECT (owner_id, number, text), INSERT (text, mood, priority, due, tags, extra, share, "a b"), UPDATE ("a b"),
+  DELETE ON app.notes TO todo_api;
+CREATE POLICY door ON app.notes TO todo_api USING ({0}) WITH CHECK ({0})
+"""
+
+
+@pytest.mark.parametrize(("policy", "sound"), [("owner_id = (SELECT app.current_user_id())", True), ("true", False)])
+def test_a_table_that_is_new_in_the_file_is_probed_too(weakened: Weakened, policy: str, sound: bool) -> None:
+    database = weakened(NOTES.format(policy))
+    grants = {
+        "rows": "own",
+        "select": ["owner_id", "number", "text"],
+        "insert": ["text", "mood", "priority", "due", "tags", "extra", "share", "a b"],
+        "update": ["a b"],
+        "delete": True,
+    }
+    written = read_access().model_dump()
+    written["tables"]["notes"] = {
+        "owner_column": "owner_id",
+        "access": {"todo_api": grants, "todo_owner": {"rows": "none"}},
+    }
+    found = asyncio.run(probes(database.superuser_url, Access.model_validate(written)))
+    assert {each.object for each in found} == (set() if sound else {"app.notes"}), found
+
+
+async def own_role(database: Database, *attributes: str) -> tuple[str, str]:
+    name, password = f"role_{secrets.token_hex(4)}", secrets.token_hex(16)
+    await run_sql(database.superuser_url, f"CREATE ROLE {name} LOGIN PASSWORD '{password}' {' '.join(attributes)}")
+    return name, in_database(database.api_url, database.name, username=name, password=password)
+
+
+async def test_a_role_that_is_no_superuser_can_probe(database: Database) -> None:
+    """As on Neon."""
+    name, url = await own_role(database, "CREATEROLE")
+    await run_sql(database.superuser_url, f"GRANT todo_api, todo_owner TO {name}")
+    try:
+        found, amount = await probe_and_count(url)
+        assert [each.what for each in found] == []
+        assert amount.endswith(" probes"), amount
+    finally:
+        await run_sql(database.superuser_url, f"DROP ROLE {name}")
+
+
+async def test_todo_api_can_probe_itself(database: Database) -> None:
+    found, amount = await probe_and_count(database.api_url)
+    assert found == []
+    assert amount.endswith(
+        "; not as todo_owner, since todo_api may not SET ROLE todo_owner"
+        "; not as PUBLIC, since this role may not CREATE ROLE"
+    )
+
+
+async def test_a_role_that_may_not_become_todo_api_is_told_what_to_grant(database: Database) -> None:
+    name, url = await own_role(database)
+    try:
+        with pytest.raises(CannotLook) as told:
+            await probes(url)
+        expected = f'{name} may not SET ROLE todo_api: GRANT "todo_api" TO "{name}", or write the URL of a superuser'
+        assert str(told.value) == expected
+    finally:
+        await run_sql(database.superuser_url, f"DROP ROLE {name}")
+
+
+def test_a_connection_that_dies_midway_cannot_look(weakened: Weakened) -> None:
+    database = weakened()
+    others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> "
+
+    def end_all(doing: str) -> None:
+        if doing.startswith("probes of"):
+            with ThreadPoolExecutor() as pool:
+                pool.submit(asyncio.run, run_sql(database.superuser_url, f"{others} pg_backend_pid()")).result()
+
+    with pytest.raises(CannotLook, match="the database cannot be looked at") as told:
+        asyncio.run(audit(database.superuser_url, read_access(), end_all))
+    assert "\n" not in str(told.value)
+
+
+def test_a_lock_that_somebody_holds_is_waited_for_no_longer_than_a_second(weakened: Weakened) -> None:
+    database = weakened()
+
+    async def audit_beside_a_migration() -> None:
+        other = await database.as_superuser()
+        async with other.transaction():
+            await other.execute("LOCK TABLE app.tasks")
+            with pytest.raises(CannotLook, match="lock timeout"):
+                await audit(database.superuser_url, read_access())
+        await other.close()
+
+    asyncio.run(audit_beside_a_migration())
+
+
+def test_an_audit_includes_the_probes(weakened: Weakened) -> None:
+    assert "probe" in {each.check for each in findings(weakened("GRANT UPDATE (id) ON app.tasks TO todo_api"))}
