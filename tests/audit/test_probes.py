@@ -290,3 +290,12 @@ def test_a_lock_that_somebody_holds_is_waited_for_no_longer_than_a_second(weaken
 
 def test_an_audit_includes_the_probes(weakened: Weakened) -> None:
     assert "probe" in {each.check for each in findings(weakened("GRANT UPDATE (id) ON app.tasks TO todo_api"))}
+
+
+async def test_no_prepared_statement_and_no_function_stays_on_the_connection(database: Database) -> None:
+    connection = await database.as_superuser()
+    await probe(connection, read_access())
+    assert not await connection.fetchval("SELECT count(*) FROM pg_prepared_statements WHERE name LIKE 'audit-%'")
+    assert await connection.fetchval("SELECT to_regproc('pg_temp.audit_reached')") is None
+    assert await connection.fetchval("SELECT current_user = session_user")
+    await connection.close()
