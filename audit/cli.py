@@ -10,7 +10,8 @@ from pathlib import Path
 
 from audit.access import AccessError, read_access
 from audit.checks import checks
-from audit.examination import CannotLook, audit
+from audit.examination import audit
+from audit.finding import CannotLook
 from audit.report import renderers
 
 

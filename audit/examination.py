@@ -1,27 +1,21 @@
 """An audit of a live database, in one transaction that changes nothing."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 import asyncpg
 
 from audit.access import Access
 from audit.checks import checks, examine, tell
-from audit.finding import Finding
+from audit.finding import CannotLook, Finding, Progress
 from audit.policies import read_policies
+from audit.probes import probe
 from audit.report import Report
 from audit.versions import versions
-
-Progress = Callable[[str], None]
 
 _DATABASE = """
 SELECT format('%s on %s', current_database(),
               coalesce(host(inet_server_addr()) || ':' || inet_server_port(), 'a local socket'))
 """
-
-
-class CannotLook(Exception):
-    """The database cannot be looked at. Its text is one line."""
 
 
 async def audit(url: str, access: Access, progress: Progress = lambda _: None) -> Report:
@@ -34,8 +28,6 @@ async def audit(url: str, access: Access, progress: Progress = lambda _: None) -
     Raises:
         CannotLook: when it cannot be reached, or not be looked at.
     """
-    from audit.probes import probe  # which imports this module
-
     findings: list[Finding] = []
     done: dict[str, str] = {}
     try:

@@ -1,6 +1,14 @@
-"""What an audit finds."""
+"""What an audit finds, or that it cannot look."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+# Is told what is being done.
+Progress = Callable[[str], None]
+
+
+class CannotLook(Exception):
+    """The database cannot be looked at. Its text is one line."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator
 import asyncpg
 
 from audit.access import Access
-from audit.examination import CannotLook
-from audit.finding import Finding
+from audit.finding import CannotLook, Finding
 from audit.probes.attempts import Attempts
 from audit.probes.statements import (
     State,

@@ -8,8 +8,8 @@ import asyncpg
 import pytest
 
 from audit.access import Access, read_access
-from audit.examination import CannotLook, audit
-from audit.finding import Finding
+from audit.examination import audit
+from audit.finding import CannotLook, Finding
 from audit.probes import probe
 from tests.audit.conftest import Weakened, findings
 from tests.conftest import Client, Database, in_database, run_sql
