@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.conftest import Token, http_client, new_user
 
 USERS = 5
-PROGRAMS, STEPS = 250, 40
+PROGRAMS, STEPS = 100, 100
 FIELDS = ("title", "description", "status")
 STATUSES = ("Todo", "InProgress", "Done")
 WORDS = ("milk", "Milk and bread", "bread", "a%", "_", "Zoo", "'")
@@ -202,7 +202,7 @@ WHOLE = st.fixed_dictionaries({"title": TITLE, "description": DESCRIPTION, "stat
 PART = st.fixed_dictionaries({}, optional={"title": TITLE, "description": DESCRIPTION, "status": STATUS})
 REPLACING = st.fixed_dictionaries({"title": TITLE}, optional={"description": DESCRIPTION, "status": STATUS})
 QUERY = st.fixed_dictionaries(
-    {"limit": st.integers(1, 5)},
+    {"limit": st.integers(1, 3)},
     optional={
         "status": st.lists(STATUS, min_size=1, max_size=2, unique=True),
         "q": st.sampled_from(("MILK", "bread", "%", "_", "'")),
@@ -212,6 +212,7 @@ QUERY = st.fixed_dictionaries(
 TAG = st.none() | ANY
 CREATE = st.builds(Create, WHO, WHOLE, st.none() | st.sampled_from(("key-1", "key-2", "key-3")))
 STEP: st.SearchStrategy[Step] = st.one_of(
+    CREATE,
     CREATE,
     CREATE,
     st.builds(OnOne, WHO, st.sampled_from(("GET", "DELETE")), ANY, st.just({}), TAG),
