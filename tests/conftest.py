@@ -28,6 +28,7 @@ from service.cli import main
 from service.database.migrate import migrate
 from service.dev.issuer import ISSUER, Issuer
 from service.settings import MigrationSettings, Settings
+from tests import deployment
 from tests.servers import postgres_server
 
 _SERVER = pytest.StashKey[dict[str, str]]()
@@ -63,12 +64,36 @@ async def run_sql(url: str, *statements: str) -> None:
         await connection.close()
 
 
+# --- a deployment that runs somewhere, in place of all that follows ---
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    deployment.add_options(parser)
+
+
+_LEFT_OUT = pytest.StashKey[int]()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if deployment.url_of(config):
+        left_out = [item for item in items if not deployment.needs_http_alone(item)]
+        items[:] = [item for item in items if deployment.needs_http_alone(item)]
+        config.hook.pytest_deselected(items=left_out)
+        config.stash[_LEFT_OUT] = len(left_out)
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> str | None:
+    if _LEFT_OUT not in config.stash:
+        return None
+    return f"{config.option.url}: {config.stash[_LEFT_OUT]} tests are left out, which need the process or its database"
+
+
 # --- the server and its template: made once, by the process that pytest was started as ---
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
-    if hasattr(config, "workerinput") or config.option.collectonly:
+    if hasattr(config, "workerinput") or config.option.collectonly or deployment.url_of(config):
         return
     signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated", returncode=143))  # and stop the server below
     stack = config.stash[_OPEN] = ExitStack()
@@ -245,14 +270,27 @@ def token_for(issuer: Issuer) -> Token:
 Client = Callable[..., httpx.AsyncClient]
 
 
+Connect = Callable[[str | None], httpx.AsyncClient]
+
+
+@pytest.fixture
+def connect(request: pytest.FixtureRequest) -> Connect:
+    """What `client` makes clients with. It asks for the application only where there is no other."""
+    if deployment.url_of(request.config):
+        return deployment.two_users(request.config)
+    app, token_for = request.getfixturevalue("app"), request.getfixturevalue("token_for")
+    return lambda user_id: http_client(app, None if user_id is None else token_for(user_id or new_user()))
+
+
 @pytest_asyncio.fixture
-async def client(app: FastAPI, token_for: Token) -> AsyncIterator[Client]:
+async def client(connect: Connect, pytestconfig: pytest.Config) -> AsyncIterator[Client]:
     """`client()` is somebody new, `client("alice")` is alice, `client(None)` is nobody."""
+    if deployment.url_of(pytestconfig):
+        await deployment.forget_all_tasks(pytestconfig)
     async with AsyncExitStack() as stack:
 
         def make(user_id: str | None = "") -> httpx.AsyncClient:
-            token = None if user_id is None else token_for(user_id or new_user())
-            made = http_client(app, token)
+            made = connect(user_id)
             stack.push_async_callback(made.aclose)
             return made
 
