@@ -5,6 +5,7 @@ PORT ?= 8000
 venv := .venv
 installed := $(venv)/.installed
 testable := $(venv)/.testable
+auditable := $(venv)/.auditable
 node := $(venv)/.node
 e2e := better-auth browser typescript
 with_node := PATH="$(CURDIR)/$(venv)/bin:$$PATH" REDOCLY_TELEMETRY=off
@@ -13,13 +14,16 @@ compile := $(venv)/bin/uv pip compile --quiet --universal --python-version 3.11 
   --no-header --no-annotate --no-emit-index-url --upgrade
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test cover contract e2e check bench bench-keys openapi format lock npm-lock clean
+.PHONY: help dev audit test cover contract e2e check bench bench-keys openapi format lock npm-lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 dev: $(installed) ## Run the API and an embedded Postgres on PORT (8000); BETTER_AUTH=URL takes its tokens
 	@exec $(venv)/bin/todo-api dev --port $(PORT) $(if $(BETTER_AUTH),--better-auth $(BETTER_AUTH))
+
+audit: $(auditable) ## Look at the database of MIGRATION_DATABASE_URL for weak spots; ARGS="--format text"
+	@$(venv)/bin/todo-api audit $(ARGS)
 
 # Four at once, however few cores there are: many of them wait.
 test: $(testable) ## Run the tests; ARGS="-k pattern" narrows them
@@ -62,6 +66,7 @@ lock: $(installed) ## Write the lock files anew from pyproject.toml
 	$(venv)/bin/pip install --quiet uv
 	$(compile) pyproject.toml --extra dev --output-file requirements.lock
 	$(compile) pyproject.toml --extra dev --extra test --constraint requirements.lock --output-file requirements-test.lock
+	$(compile) pyproject.toml --extra audit --constraint requirements.lock --output-file requirements-audit.lock
 	$(compile) --group node --output-file requirements-node.lock
 	$(MAKE) npm-lock
 
@@ -87,6 +92,11 @@ $(installed): requirements.lock pyproject.toml
 
 $(testable): $(installed) requirements-test.lock
 	$(install) --require-hashes --requirement requirements-test.lock
+	@touch $@
+
+# What `todo-api audit` proves the policies with.
+$(auditable): $(installed) requirements-audit.lock
+	$(install) --require-hashes --requirement requirements-audit.lock
 	@touch $@
 
 $(node): $(installed) requirements-node.lock

@@ -1,4 +1,4 @@
-"""An audit of a live database, in one transaction that changes nothing."""
+"""An audit of a live database, which changes nothing: catalog checks, drift, a proof, and live probes."""
 
 from datetime import UTC, datetime
 
@@ -6,7 +6,10 @@ import asyncpg
 
 from audit.access import Access
 from audit.checks import checks, examine, tell
-from audit.finding import CannotLook, Finding, Progress
+from audit.connection import cannot_look, connect
+from audit.drift import drift
+from audit.finding import Finding, Progress
+from audit.pgrls import prove
 from audit.policies import read_policies
 from audit.probes import probe
 from audit.report import Report
@@ -22,7 +25,7 @@ async def audit(url: str, access: Access, progress: Progress = lambda _: None) -
     """Look at a database, as whoever the URL names.
 
     Args:
-        url: of a role that may read the catalogs, which any may.
+        url: of the role that migrates: drift is found by applying db/policies/ and rolling back.
         progress: is told what is being done.
 
     Raises:
@@ -31,7 +34,7 @@ async def audit(url: str, access: Access, progress: Progress = lambda _: None) -
     findings: list[Finding] = []
     done: dict[str, str] = {}
     try:
-        connection = await asyncpg.connect(url, timeout=10, command_timeout=60)
+        connection = await connect(url)
         try:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 await tell(connection, access)
@@ -41,10 +44,12 @@ async def audit(url: str, access: Access, progress: Progress = lambda _: None) -
                 done["catalog checks"] = str(len(checks()))
                 server = await connection.fetchval("SELECT current_setting('server_version')")
                 database = await connection.fetchval(_DATABASE)
-            found, done["probes"] = await probe(connection, access, progress)
-            findings += found
+            drifted, done["drift"] = await drift(connection, progress)
+            proven, done["pgrls"] = await prove(url, access, progress)
+            probed, done["probes"] = await probe(connection, access, progress)
+            findings += drifted + proven + probed
         finally:
             await connection.close()
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ValueError) as error:
-        raise CannotLook(f"the database cannot be looked at: {type(error).__name__}: {error}") from None
+        raise cannot_look(error, url) from None
     return Report(database, server, datetime.now(UTC), access, findings, done, read_policies(), versions(server))
