@@ -84,7 +84,9 @@ async def drift(connection: asyncpg.Connection, progress: Callable[[str], None])
         findings = _differences(in_force, await read_catalog(connection))
         compared = f"{len(in_force)} facts compared with db/policies/"
     except _UNABLE as error:
-        raise CannotLook(f"db/policies/ cannot be compared with what is in force now: {error}: try again") from None
+        raise CannotLook(
+            f"db/policies/ cannot be compared with what is in force now: {error.message}: try again"
+        ) from None
     except asyncpg.PostgresError as error:
         findings = [_inapplicable(error)]
         compared = "db/policies/ cannot be applied"
@@ -101,7 +103,7 @@ async def _apply(connection: asyncpg.Connection) -> None:
         await connection.execute(roles)
     except asyncpg.InsufficientPrivilegeError as error:
         raise CannotLook(
-            f"drift: this role may not apply db/policies/ ({error}): write the URL of the role that migrates"
+            f"drift: this role may not apply db/policies/ ({error.message}): write the URL of the role that migrates"
         ) from None
     tables = [file.read_text() for file in sorted(POLICIES.glob("*.sql")) if file.name not in FOUNDATION]
     for sql in (*foundation, DROP_POLICIES, *tables):

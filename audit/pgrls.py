@@ -80,11 +80,11 @@ def _of_proof(mode: str, proof: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _of_policy(policy: dict[str, Any]) -> str:
-    """Why it is not proven, with a row that leaks where there is one."""
-    said = [policy["reason"]] if policy.get("reason") else []
-    if policy.get("witness"):
-        said.append(f"leaks {json.dumps(policy['witness'])}")
-    return f"{policy['policy']}: {', '.join(said)}" if said else ""
+    """Why it is not proven, or a row that leaks where it is disproven."""
+    said = policy.get("reason")
+    if policy["verdict"] == "leak":
+        said = f"leaks {json.dumps(policy.get('witness') or policy.get('witness_scope'))}"
+    return f"{policy['policy']}: {said}" if said else ""
 
 
 def _not_seen(mode: str, proof: dict[str, Any], access: Access) -> Iterator[Finding]:
