@@ -5,7 +5,7 @@ after are compared. So nothing here reads SQL, and whatever Postgres prints in a
 implies where nothing was written, is not taken for a difference.
 
 That takes the locks of a migration, ACCESS EXCLUSIVE on each table of schema `app`, until the rollback: requests wait
-for some tens of milliseconds. A copy of the tables in a schema of its own would not need them, but the files name
+for about a tenth of a second. A copy of the tables in a schema of its own would not need them, but the files name
 schema `app`, and a file that was rewritten first would no longer be what is judged; a schema cannot be moved out of
 the way without the same locks, nor a database be copied while somebody is connected to it.
 """

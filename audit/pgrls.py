@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ async def prove(url: str, access: Access, progress: Callable[[str], None]) -> tu
         return [], NOT_INSTALLED
     progress("pgrls")
     modes = (*_OF_EVERY_TABLE, *_WAYS_AROUND)
-    lint, *verified = await asyncio.gather(
+    lint, *verified = await _all(
         _pgrls(url, "lint", *_COMMON),
         *(_pgrls(url, "verify", "--mode", mode, "--auth-function", "app.current_user_id", *_COMMON) for mode in modes),
     )
@@ -62,6 +62,14 @@ async def prove(url: str, access: Access, progress: Callable[[str], None]) -> tu
         if mode in _OF_EVERY_TABLE:
             findings += _not_seen(mode, proof, access)
     return findings, f"{found}, lint and {', '.join(modes)}"
+
+
+async def _all(*runs: Coroutine[Any, Any, dict[str, Any]]) -> list[dict[str, Any]]:
+    """At once, and none is left running when another fails."""
+    done = await asyncio.gather(*runs, return_exceptions=True)
+    for failed in (said for said in done if isinstance(said, BaseException)):
+        raise failed
+    return [said for said in done if not isinstance(said, BaseException)]
 
 
 def _of_lint(lint: dict[str, Any]) -> Iterator[Finding]:
@@ -109,10 +117,10 @@ async def _pgrls(url: str, *arguments: str) -> dict[str, Any]:
         raise CannotLook(f"pgrls {arguments[0]} was not done within {_SECONDS} s") from None
     except ValueError:
         # libpq quotes neither the URL nor a password.
-        why = (stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1].strip()
-        raise CannotLook(f"pgrls {arguments[0]} failed: {why}") from None
+        why = " ".join(stderr.decode(errors="replace").rpartition("Error: ")[2].split())
+        raise CannotLook(f"pgrls {arguments[0]} failed: {why or 'it said nothing'}") from None
     finally:
         if process.returncode is None:
             process.kill()
-            await process.wait()
+            await process.communicate()
     return said
