@@ -16,8 +16,7 @@ from pathlib import Path
 import asyncpg
 
 from audit.catalog import Catalog, read_catalog
-from audit.connection import CannotLook
-from audit.finding import Finding
+from audit.finding import CannotLook, Finding
 
 POLICIES = Path(__file__).parents[1] / "db" / "policies"
 MEND = "todo-api migrate"

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from audit.access import Access
-from audit.connection import CannotLook, libpq_environment
-from audit.finding import Finding
+from audit.connection import libpq_environment
+from audit.finding import CannotLook, Finding
 
 SUPPRESSED = Path(__file__).with_name("pgrls.toml")
 NOT_INSTALLED = "not installed (pip install todo-api[audit])"

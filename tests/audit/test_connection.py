@@ -8,7 +8,8 @@ from unittest.mock import AsyncMock
 import asyncpg
 import pytest
 
-from audit.connection import CannotLook, cannot_look, connect, libpq_environment
+from audit.connection import cannot_look, connect, libpq_environment
+from audit.finding import CannotLook
 from tests.conftest import Database, in_database
 
 NEON = "neondb_owner:hunter2@ep-x-pooler.eu-central-1.aws.neon.tech/neondb"

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import audit.drift
-from audit.connection import CannotLook, connect
+from audit.connection import connect
 from audit.drift import drift
-from audit.finding import Finding
+from audit.finding import CannotLook, Finding
 from tests.audit.conftest import Weakened
 from tests.conftest import Database, in_database, run_sql
 from tests.database.catalog import catalog

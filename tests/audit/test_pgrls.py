@@ -7,9 +7,8 @@ import pytest
 
 import audit.pgrls
 from audit.access import Access, read_access
-from audit.connection import CannotLook
 from audit.examination import audit as examine
-from audit.finding import Finding
+from audit.finding import CannotLook, Finding
 from audit.pgrls import prove
 from tests.audit.conftest import Weakened
 from tests.conftest import Database
