@@ -52,5 +52,10 @@ async def examine(connection: asyncpg.Connection, check: Check) -> list[Finding]
 
 
 async def tell(connection: asyncpg.Connection, access: Access) -> None:
-    """Let the checks of this transaction read db/access.toml."""
-    await connection.execute("SELECT set_config('audit.access', $1, true)", json.dumps(access.model_dump(mode="json")))
+    """Let the checks of this transaction read db/access.toml, and find and print names in one way, whoever asks."""
+    await connection.execute(
+        "SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true),"
+        " pg_catalog.set_config('quote_all_identifiers', 'off', true),"
+        " pg_catalog.set_config('audit.access', $1, true)",
+        json.dumps(access.model_dump(mode="json")),
+    )
