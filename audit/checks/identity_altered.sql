@@ -11,8 +11,9 @@ SELECT 'app.current_user_id()',
             WHEN lanname <> 'sql' OR prosqlbody IS NULL THEN 'is not in SQL that was parsed when it was made'
             WHEN proconfig IS DISTINCT FROM '{"search_path=\"\""}' THEN 'has other settings than search_path = '''''
             ELSE format('does otherwise: %s', pg_get_function_sqlbody(pg_proc.oid)) END,
-       'CREATE OR REPLACE FUNCTION app.current_user_id() RETURNS text LANGUAGE sql STABLE PARALLEL SAFE '
-       'SET search_path = '''' RETURN nullif(current_setting(''app.user_id'', true), '''')'
+       CASE WHEN to_regnamespace('app') IS NULL THEN 'Run todo-api migrate.'
+            ELSE 'CREATE OR REPLACE FUNCTION app.current_user_id() RETURNS text LANGUAGE sql STABLE PARALLEL SAFE '
+                 'SET search_path = '''' RETURN nullif(current_setting(''app.user_id'', true), '''')' END
   FROM (VALUES (to_regprocedure('app.current_user_id()'))) AS identity (oid)
   LEFT JOIN pg_catalog.pg_proc ON pg_proc.oid = identity.oid
   LEFT JOIN pg_catalog.pg_language ON pg_language.oid = prolang

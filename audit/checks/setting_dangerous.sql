@@ -1,5 +1,5 @@
 -- What: row_security, session_replication_role, role, search_path or an app.* setting that is set for every role, of this
---   database or of all.
+--   database or of all, or by the server itself.
 -- Why: it is in force before anybody has asked: each transaction that names no caller is somebody's, or triggers are off.
 -- Mend: ALTER DATABASE ... RESET, or ALTER ROLE ALL RESET.
 
@@ -13,4 +13,13 @@ SELECT coalesce(quote_ident(datname), 'every database'),
        split_part(written, '=', 1) AS setting
  WHERE setrole = 0 AND (setdatabase = 0 OR datname = current_database())
    AND (lower(setting) IN ('row_security', 'session_replication_role', 'role', 'search_path') OR setting ILIKE 'app.%')
+ UNION ALL
+-- postgresql.conf, or the URL of who looks
+SELECT 'this session',
+       format('began with %s set to %s', name, value),
+       format('Take %s out of postgresql.conf, or ALTER SYSTEM RESET it, or out of the URL.', name)
+  FROM (VALUES ('app.user_id', nullif(current_setting('app.user_id', true), '')),
+               ('session_replication_role', nullif(current_setting('session_replication_role'), 'origin')))
+         AS settings (name, value)
+ WHERE value IS NOT NULL
  ORDER BY 1, 2

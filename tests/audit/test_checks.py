@@ -1,7 +1,7 @@
 """Each check finds what it is for, says how to mend it, and finds nothing in what migrations make."""
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
@@ -205,15 +205,16 @@ WEAKENED_ROLES = {
 BY_THEMSELVES = {"table_missing", "role_missing", "postgres_outdated"}
 
 
+def of_this_database(found: list[Finding]) -> list[Finding]:
+    """Without what concerns roles that tests/security/test_guard.py makes meanwhile, in another process."""
+    return [finding for finding in found if not re.fullmatch("role_[0-9a-f]{8}", finding.object)]
+
+
 async def look(connection: asyncpg.Connection) -> list[Finding]:
     """What all checks find, within the transaction of this connection."""
     await tell(connection, read_access())
     found = [finding for check in checks().values() for finding in await examine(connection, check)]
-    # Roles that tests/security/test_guard.py makes meanwhile, in another process.
-    return [finding for finding in found if not re.match(r"role_[0-9a-f]{8}$", finding.object)]
-
-
-Undone = Callable[[], AsyncIterator[asyncpg.Connection]]
+    return of_this_database(found)
 
 
 @asynccontextmanager
@@ -238,14 +239,13 @@ async def assert_found_and_mended(connection: asyncpg.Connection, statement: str
     await connection.execute(statement)
     found = await look(connection)
     assert check in {finding.check for finding in found}
-    await connection.execute("RESET search_path")
     for finding in found:
         await connection.execute(finding.mend)
     assert await look(connection) == []
 
 
 def test_a_migrated_database_has_no_finding(database: Database) -> None:
-    assert [finding for finding in findings(database) if not finding.object.startswith("role_")] == []
+    assert of_this_database(findings(database)) == []
 
 
 @pytest.mark.parametrize("statement", WEAKENINGS)
@@ -257,3 +257,112 @@ async def test_a_weakening_is_found_and_its_mend_works(in_vain: asyncpg.Connecti
 @pytest.mark.parametrize("statement", WEAKENED_ROLES)
 async def test_a_weakened_role_is_found_and_its_mend_works(in_vain: asyncpg.Connection, statement: str) -> None:
     await assert_found_and_mended(in_vain, statement, WEAKENED_ROLES[statement])
+
+
+@pytest.mark.parametrize("statement", ["ALTER TABLE app.tasks NO FORCE ROW LEVEL SECURITY"])
+def test_todo_api_audit_finds_it_and_its_mend_works_once_committed(weakened: Weakened, statement: str) -> None:
+    database = weakened(statement)
+    found = findings(database)
+    assert "rls_missing" in {finding.check for finding in found}
+    assert not of_this_database(mended(database, found))
+
+
+async def test_an_ordinary_role_finds_the_same(database: Database) -> None:
+    async with undone(database) as connection:
+        for statement in ("DROP POLICY wall ON app.tasks", "GRANT SELECT ON app.tasks TO PUBLIC"):
+            await connection.execute(statement)
+        await connection.execute("CREATE VIEW public.titles AS SELECT title FROM app.tasks")
+        as_superuser = await look(connection)
+        await connection.execute("SET LOCAL ROLE todo_api")
+        assert await look(connection) == as_superuser != []
+
+
+@pytest.mark.parametrize("search_path", ["app, public", "public, pg_catalog", "''"])
+async def test_the_callers_search_path_changes_nothing(in_vain: asyncpg.Connection, search_path: str) -> None:
+    await in_vain.execute(f"SET search_path = {search_path}; SET quote_all_identifiers = on")
+    assert await look(in_vain) == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["DROP TABLE app.tasks", "ALTER TABLE app.tasks DROP COLUMN status", "DROP SCHEMA app CASCADE"],
+)
+async def test_a_missing_table_or_column_is_found(in_vain: asyncpg.Connection, statement: str) -> None:
+    await in_vain.execute(statement)
+    assert "table_missing" in {finding.check for finding in await look(in_vain)}
+
+
+async def test_a_missing_role_is_found_and_its_mend_works(in_vain: asyncpg.Connection) -> None:
+    access = read_access()
+    roles = access.roles | {"todo_worker": Role(login=True), "todo_group": Role(login=False)}
+    await tell(in_vain, access.model_copy(update={"roles": roles}))
+    missing = await examine(in_vain, checks()["role_missing"])
+    assert [finding.object for finding in missing] == ["todo_group", "todo_worker"]
+    for finding in missing:
+        await in_vain.execute(finding.mend)
+    found = [
+        finding for name in ("role_missing", "role_attributes") for finding in await examine(in_vain, checks()[name])
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("check", checks())
+async def test_nothing_need_exist_for_a_check_to_look(in_vain: asyncpg.Connection, check: str) -> None:
+    access = read_access()
+    renamed = {name.replace("todo_", "nobody_"): role for name, role in access.roles.items()}
+    await in_vain.execute("DROP SCHEMA app, alembic CASCADE; SET TRANSACTION READ ONLY")
+    await tell(in_vain, access.model_copy(update={"roles": renamed}))
+    await examine(in_vain, checks()[check])
+
+
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [
+        ("150002", ["has CVE-2023-2455, CVE-2023-39418, CVE-2024-4317, CVE-2024-10976, CVE-2024-10978, CVE-2025-8713"]),
+        ("150013", ["has CVE-2025-8713"]),
+        ("160009", ["has CVE-2025-8713"]),
+        ("170005", ["has CVE-2025-8713"]),
+        ("140022", ["is older than this product has been tried on"]),
+        ("150014", []),
+        ("160010", []),
+        ("170006", []),
+        ("180000", []),
+    ],
+)
+async def test_a_postgres_with_known_faults_is_found(
+    in_vain: asyncpg.Connection, version: str, said: list[str]
+) -> None:
+    sql = checks()["postgres_outdated"].sql.replace("current_setting('server_version_num')", f"'{version}'")
+    assert [row[1] for row in await in_vain.fetch(sql)] == said
+
+
+async def test_collations_that_take_two_users_for_one_are_found(in_vain: asyncpg.Connection) -> None:
+    await in_vain.execute(
+        "CREATE COLLATION public.ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false);"
+        "DROP POLICY wall ON app.tasks; DROP POLICY door ON app.tasks;"
+        "ALTER TABLE app.tasks ALTER owner_id TYPE text COLLATE public.ci"
+    )
+    assert "owner_column_altered" in {finding.check for finding in await look(in_vain)}
+
+
+async def test_a_caller_that_is_set_before_anybody_asked_is_found(in_vain: asyncpg.Connection) -> None:
+    await in_vain.execute("SET app.user_id = 'alice'; SET session_replication_role = 'replica'")
+    assert [finding.object for finding in await look(in_vain)] == ["this session"] * 2
+
+
+@pytest.mark.usefixtures("roles_to_itself")
+async def test_whoever_migrates_may_be_a_member(in_vain: asyncpg.Connection) -> None:
+    """Since Postgres 16 whoever makes a role is a member that may grant it, and no more."""
+    await in_vain.execute("CREATE ROLE migrator CREATEROLE; GRANT todo_owner TO migrator")
+    if in_vain.get_server_version().major >= 16:
+        await in_vain.execute("GRANT todo_api TO migrator WITH ADMIN TRUE, INHERIT FALSE, SET FALSE")
+    assert await look(in_vain) == []
+
+
+def test_every_check_finds_something() -> None:
+    assert set(checks()) == {*WEAKENINGS.values(), *WEAKENED_ROLES.values(), *BY_THEMSELVES}
+
+
+def test_every_check_says_what_it_looks_for_and_why() -> None:
+    for check in checks().values():
+        assert all(sentence.endswith(".") for sentence in (check.what, check.why, check.mend)), check.name
