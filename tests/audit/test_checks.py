@@ -37,6 +37,9 @@ WEAKENINGS = {
     "ALTER POLICY wall ON app.tasks USING (owner_id = coalesce((SELECT app.current_user_id()), owner_id))": (
         "wall_altered"
     ),
+    "CREATE FUNCTION public.same(text, text) RETURNS boolean LANGUAGE sql AS 'SELECT true';"
+    "CREATE OPERATOR public.= (LEFTARG = text, RIGHTARG = text, FUNCTION = public.same);"
+    "ALTER POLICY wall ON app.tasks USING (owner_id OPERATOR(public.=) (SELECT app.current_user_id()))": "wall_altered",
     "ALTER POLICY wall ON app.tasks USING (owner_id >= (SELECT app.current_user_id()))": "wall_altered",
     "DROP POLICY door ON app.tasks": "door_altered",
     "ALTER POLICY door ON app.tasks TO PUBLIC": "door_altered",
@@ -118,6 +121,10 @@ WEAKENINGS = {
     "ALTER FUNCTION app.current_user_id() LEAKPROOF": "identity_altered",
     "ALTER FUNCTION app.current_user_id() SET app.user_id = 'alice'": "identity_altered",
     "ALTER FUNCTION app.current_user_id() RESET search_path": "identity_altered",
+    "CREATE FUNCTION public.current_setting(text, boolean) RETURNS text LANGUAGE sql AS $$ SELECT 'alice' $$;"
+    f"{IDENTITY} SET search_path = '' RETURN nullif(public.current_setting('app.user_id', true), '')": (
+        "identity_altered"
+    ),
     # Whose it is
     "ALTER TABLE app.tasks OWNER TO postgres": "owner_wrong",
     "ALTER SCHEMA alembic OWNER TO todo_api": "owner_wrong",
@@ -133,6 +140,12 @@ WEAKENINGS = {
     "GRANT TRUNCATE ON app.tasks TO todo_api": "grant_past_rls",
     "GRANT REFERENCES (owner_id, id), TRIGGER ON app.tasks TO PUBLIC": "grant_past_rls",
     "GRANT ALL ON app.tasks TO todo_api": "grant_past_rls",
+    "GRANT ALL ON ALL TABLES IN SCHEMA app, alembic TO todo_api; GRANT ALL ON ALL FUNCTIONS IN SCHEMA app TO PUBLIC": (
+        "grant_past_rls"
+    ),
+    "GRANT USAGE ON SCHEMA app TO pg_monitor;"
+    "GRANT SELECT, TRUNCATE ON app.tasks TO pg_monitor WITH GRANT OPTION; SET ROLE pg_monitor;"
+    "GRANT SELECT, TRUNCATE ON app.tasks TO todo_api; RESET ROLE": "grant_past_rls",
     "GRANT SELECT ON app.tasks TO todo_api": "grant_table",
     "GRANT DELETE ON app.tasks TO PUBLIC": "grant_table",
     "GRANT INSERT, UPDATE ON app.idempotency_keys TO todo_api WITH GRANT OPTION": "grant_table",
@@ -336,11 +349,9 @@ async def test_a_postgres_with_known_faults_is_found(
     assert [row[1] for row in await in_vain.fetch(sql)] == said
 
 
-async def test_collations_that_take_two_users_for_one_are_found(in_vain: asyncpg.Connection) -> None:
+async def test_an_owner_that_is_not_text_is_found(in_vain: asyncpg.Connection) -> None:
     await in_vain.execute(
-        "CREATE COLLATION public.ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false);"
-        "DROP POLICY wall ON app.tasks; DROP POLICY door ON app.tasks;"
-        "ALTER TABLE app.tasks ALTER owner_id TYPE text COLLATE public.ci"
+        "DROP POLICY wall ON app.tasks; DROP POLICY door ON app.tasks;ALTER TABLE app.tasks ALTER owner_id TYPE varchar"
     )
     assert "owner_column_altered" in {finding.check for finding in await look(in_vain)}
 
