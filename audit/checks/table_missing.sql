@@ -16,6 +16,6 @@ SELECT format('app.%I.%I', name, needed), 'does not exist', 'Run todo-api migrat
                   FROM jsonb_each(entry -> 'access') AS access (role, grants),
                        (VALUES ('select'), ('insert'), ('update')) AS commands (command)) AS columns (needed)
  WHERE oid IS NOT NULL
-   AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute
-                    WHERE attrelid = spec.oid AND attname = needed AND attnum > 0 AND NOT attisdropped)
+   AND needed::name <> ALL (ARRAY(SELECT attname FROM pg_catalog.pg_attribute
+                                   WHERE attrelid = spec.oid AND attnum > 0 AND NOT attisdropped))
  ORDER BY 1
