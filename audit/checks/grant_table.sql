@@ -23,7 +23,9 @@ SELECT oid::regclass::text,
               -- which takes the columns along
               (SELECT format('; GRANT %s (%s) ON %s TO %s', privilege_type, string_agg(quote_ident(name), ', '),
                              oid::regclass, grantee)
-                 FROM jsonb_array_elements_text(CASE WHEN in_app AND privilege_type <> 'DELETE' THEN entry -> lower(privilege_type) END) AS columns (name)
+                 FROM jsonb_array_elements_text(
+                        CASE WHEN in_app AND privilege_type <> 'DELETE' THEN entry -> lower(privilege_type) END)
+                      AS columns (name)
                HAVING count(*) > 0))
   FROM granted,
        LATERAL (SELECT CASE WHEN is_public THEN 'PUBLIC' ELSE quote_ident(role) END) AS named (grantee)
