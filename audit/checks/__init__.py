@@ -56,6 +56,7 @@ async def tell(connection: asyncpg.Connection, access: Access) -> None:
     await connection.execute(
         "SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true),"
         " pg_catalog.set_config('quote_all_identifiers', 'off', true),"
+        " pg_catalog.set_config('lock_timeout', '1s', true),"  # printing a predicate locks its table
         " pg_catalog.set_config('jit', 'off', true),"  # it takes a second to compile what runs for a millisecond
         " pg_catalog.set_config('audit.access', $1, true)",
         json.dumps(access.model_dump(mode="json")),

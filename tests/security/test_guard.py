@@ -48,8 +48,8 @@ async def test_a_sound_database_has_no_faults(database: Database) -> None:
 
 
 @pytest_asyncio.fixture
-async def role(database: Database) -> AsyncIterator[tuple[str, str]]:
-    """A role that is no danger yet, and its URL."""
+async def role(database: Database, roles_to_itself: None) -> AsyncIterator[tuple[str, str]]:
+    """A role that is no danger yet, and its URL. It is of the whole cluster, where an audit would find it."""
     name, password = f"role_{secrets.token_hex(4)}", secrets.token_hex(16)
     await run_sql(database.superuser_url, f"CREATE ROLE {name} LOGIN PASSWORD '{password}'")
     yield name, in_database(database.api_url, database.name, username=name, password=password)
