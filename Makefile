@@ -14,7 +14,7 @@ compile := $(venv)/bin/uv pip compile --quiet --universal --python-version 3.11 
   --no-header --no-annotate --no-emit-index-url --upgrade
 
 .DEFAULT_GOAL := help
-.PHONY: help dev audit test cover contract e2e check bench bench-keys openapi format lock npm-lock clean
+.PHONY: mutants help dev audit test cover contract e2e check bench bench-keys openapi format lock npm-lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ e2e: $(testable) $(e2e:%=tests/e2e/%/node_modules) ## Better Auth, a typed clien
 	cd tests/e2e/better-auth && $(with_node) npm run --silent build
 	cd tests/e2e/typescript && $(with_node) npm run --silent build
 	$(with_node) $(venv)/bin/pytest tests/e2e $(ARGS)
+
+mutants: $(testable) $(auditable) ## Weaken the defences in every way, and count who notices; ARGS="--only wall"
+	$(venv)/bin/python -m mutants.run $(ARGS)
 
 check: $(testable) ## Formatting, lint, types, imports
 	$(venv)/bin/ruff format --check .

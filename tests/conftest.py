@@ -6,6 +6,7 @@ test is the isolation between tests: nothing is torn down.
 
 import asyncio
 import fcntl
+import os
 import secrets
 import signal
 import tempfile
@@ -98,6 +99,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated", returncode=143))  # and stop the server below
     stack = config.stash[_OPEN] = ExitStack()
     kind, url = stack.enter_context(postgres_server())
+    if name := os.environ.get("TEST_TEMPLATE"):  # a database that is migrated already: `make mutants` makes some
+        config.stash[_SERVER] = {"kind": kind, "url": url, "template": name, "password": ""}
+        return
     name = f"todo_template_{secrets.token_hex(4)}"
     password = secrets.token_urlsafe()
     asyncio.run(run_sql(url, f"CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0"))
