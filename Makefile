@@ -25,9 +25,8 @@ dev: $(installed) ## Run the API and an embedded Postgres on PORT (8000); BETTER
 audit: $(auditable) ## Look at the database of MIGRATION_DATABASE_URL for weak spots; ARGS="--format text"
 	@$(venv)/bin/todo-api audit $(ARGS)
 
-# Four at once, however few cores there are: many of them wait.
 test: $(testable) ## Run the tests; ARGS="-k pattern" narrows them
-	$(venv)/bin/pytest -n 4 --dist worksteal --ignore tests/contract --ignore tests/e2e $(ARGS)
+	$(venv)/bin/pytest -n auto --maxprocesses 4 --dist worksteal --ignore tests/contract --ignore tests/e2e $(ARGS)
 	@echo "Left out: make contract and make e2e, which bring Node.js along"
 
 cover: $(testable) ## Run the tests, and fail when less than 95 % of service/ was run

@@ -26,6 +26,12 @@ def _pgrls_where_it_is_tested(request: pytest.FixtureRequest, monkeypatch: pytes
         monkeypatch.setattr("audit.pgrls.version", lambda: None)
 
 
+@pytest.fixture(scope="session")
+def database(make_database: Callable[[], Database]) -> Database:
+    """One of the audit's own: rows that other tests make would stand in the way of a weakening."""
+    return make_database()
+
+
 @pytest.fixture
 def weakened(make_database: Callable[[], Database]) -> Weakened:
     """A migrated database on which these statements were run, as psql would."""
