@@ -11,7 +11,7 @@ class Wire:
     """A proxy in front of Postgres. `trips` lists each message of the client that Postgres answers.
 
     `sent` is all that the client said after it started up. The message `cut_after` reaches Postgres, but its
-    answer never comes back.
+    answer never comes back: the connection ends, or, with `silent`, it stays and says no more.
 
     Simple queries are listed by their text; Parse, Bind and Execute up to a Sync as one `(prepared)`.
     Message formats: Postgres manual, "Frontend/Backend Protocol".
@@ -22,6 +22,7 @@ class Wire:
         self.trips: list[str] = []
         self.sent = bytearray()
         self.cut_after: str | None = None
+        self.silent = False
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -57,6 +58,8 @@ class Wire:
                     answers.cancel()
                     server_writer.write(kind + size + body)
                     await server_reader.read(1)
+                    while self.silent and await reader.read(1024):
+                        pass
                     return
                 server_writer.write(kind + size + body)
         except asyncio.IncompleteReadError:

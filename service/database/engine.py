@@ -17,6 +17,8 @@ from service.settings import SettingsError
 # Together below the five seconds in which a client is told that the database is away.
 _CONNECT_SECONDS = 2.5
 _POOL_WAIT_SECONDS = 2.0
+# For a connection that falls silent. Postgres itself ends a statement after five seconds: db/policies/0000_roles.sql.
+_COMMAND_SECONDS = 8.0
 
 
 def create_engine(url: SecretStr, *, pool_size: int) -> AsyncEngine:
@@ -33,7 +35,7 @@ def create_engine(url: SecretStr, *, pool_size: int) -> AsyncEngine:
     sqlalchemy_url, connect_args = _asyncpg_arguments(url, "DATABASE_URL")
     engine = create_async_engine(
         sqlalchemy_url,
-        connect_args={**connect_args, "connection_class": OneCallerConnection},
+        connect_args={**connect_args, "connection_class": OneCallerConnection, "command_timeout": _COMMAND_SECONDS},
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=_POOL_WAIT_SECONDS,

@@ -73,6 +73,13 @@ SELECT false, 'collation app.unicode does not exist', 'todo-api migrate'
  WHERE NOT EXISTS (
    SELECT FROM pg_catalog.pg_collation WHERE collname = 'unicode' AND collnamespace = to_regnamespace('app'))
 UNION ALL
+SELECT false, 'function app.current_user_id() is not the one of db/policies/0010_identity.sql', 'todo-api migrate'
+ WHERE NOT EXISTS (
+   SELECT FROM pg_catalog.pg_proc
+    WHERE pronamespace = to_regnamespace('app') AND proname = 'current_user_id' AND pronargs = 0
+      AND NOT prosecdef AND provolatile = 's'
+      AND pg_get_function_sqlbody(oid) = :identity)
+UNION ALL
 SELECT false, format('table %s has no row-level security', name),
        format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', name)
   FROM tables WHERE NOT relrowsecurity
@@ -91,6 +98,7 @@ SELECT false, format('table %s lacks its wall', name), 'todo-api migrate, which 
 
 # As Postgres prints `owner_id = (SELECT app.current_user_id())`.
 _WALL = "(owner_id = ( SELECT app.current_user_id() AS current_user_id))"
+_IDENTITY = "RETURN NULLIF(current_setting('app.user_id'::text, true), ''::text)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +141,7 @@ async def find_faults(engine: AsyncEngine) -> list[Fault]:
     async with engine.connect() as connection:
         connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
         role = await connection.scalar(text("SELECT current_user"))
-        faults = await connection.execute(_FAULTS, {"wall": _WALL})
+        faults = await connection.execute(_FAULTS, {"wall": _WALL, "identity": _IDENTITY})
     # Any other role may be right as it is, an administrator's for example, and only wrong here.
     mend_role = role == "todo_api"
     return [

@@ -2,7 +2,8 @@
 
 import json
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service.http.headers import EVERYWHERE, new_request_id
 from service.http.problems import BadRequest, HeadTooLarge, Problem, title_of
@@ -22,6 +23,7 @@ class HttpProtocol(HttpToolsProtocol):
     _told = False
     _in_body = False
     _refused = False
+    _answering: RequestResponseCycle | None = None
 
     def data_received(self, data: bytes) -> None:
         """Take what the client sends. What follows a refusal is thrown away."""
@@ -32,6 +34,17 @@ class HttpProtocol(HttpToolsProtocol):
         self._unread = 0 if self._told else self._unread + len(data)
         if self._unread > _LARGEST_HEAD and not self._refused:
             self._refuse(HeadTooLarge(_LARGEST_HEAD))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone. Of several requests, uvicorn tells the one that came last; another may be answered now."""
+        super().connection_lost(exc)
+        if self._answering is not None:
+            self._answering.disconnected = True
+            self._answering.message_event.set()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """The parser has read a header; or a trailer, which is no header (RFC 9110 §6.5.1)."""

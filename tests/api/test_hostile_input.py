@@ -5,7 +5,9 @@ import json
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 import pytest_asyncio
@@ -276,6 +278,25 @@ async def test_uploads_that_stall_do_not_lock_their_sender_out(api: Server) -> N
     assert (await api.answer("GET", "/tasks?limit=1")).startswith(b"HTTP/1.1 200 ")
     for _, writer in stalled:
         writer.transport.abort()
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 5])
+async def test_who_asks_and_hangs_up_writes_nothing_into_the_log(
+    database: Database, issuer: Issuer, tmp_path: Path, at_once: int
+) -> None:
+    log = tmp_path / "log"
+    large = b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n"
+    with log.open("w") as stderr, todo_api_server(database.api_url, issuer, stderr=stderr) as (port, _):
+        for _ in range(10):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(large * at_once)
+            await asyncio.sleep(0.02)
+            writer.transport.abort()
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+            assert (await client.get("/livez")).status_code == 200
+    said = log.read_text()
+    assert "ERROR" not in said
+    assert "Traceback" not in said
 
 
 async def test_after_a_413_the_connection_is_closed(api: Server) -> None:

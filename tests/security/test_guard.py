@@ -1,6 +1,7 @@
 """The service does not start, and is not ready, when something would let row-level security be bypassed."""
 
 import asyncio
+import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -157,6 +158,7 @@ async def test_a_member_of_neon_superuser_is_refused(database: Database, role: t
 
 
 NO_WALL = "table app.tasks lacks its wall"
+NO_IDENTITY = "function app.current_user_id() is not the one of db/policies/0010_identity.sql"
 HOLES = {
     "RLS off": ("ALTER TABLE app.tasks DISABLE ROW LEVEL SECURITY", "table app.tasks has no row-level security"),
     "no FORCE": (
@@ -169,7 +171,24 @@ HOLES = {
         "ALTER POLICY wall ON app.tasks WITH CHECK (true)",
         "table app.tasks lacks its wall",
     ),
+    "a wall that is permissive": (
+        "DROP POLICY wall ON app.tasks; CREATE POLICY wall ON app.tasks FOR ALL TO PUBLIC"
+        " USING (owner_id = (SELECT app.current_user_id())) WITH CHECK (owner_id = (SELECT app.current_user_id()))",
+        NO_WALL,
+    ),
+    "a wall for reads": (
+        "DROP POLICY wall ON app.tasks; CREATE POLICY wall ON app.tasks AS RESTRICTIVE FOR SELECT TO PUBLIC"
+        " USING (owner_id = (SELECT app.current_user_id()))",
+        NO_WALL,
+    ),
     "a wall for some": ("ALTER POLICY wall ON app.tasks TO todo_api", NO_WALL),
+    "everybody is alice": (
+        "CREATE OR REPLACE FUNCTION app.current_user_id() RETURNS text LANGUAGE sql STABLE PARALLEL SAFE"
+        " SET search_path = '' RETURN 'alice'",
+        NO_IDENTITY,
+    ),
+    "who asks is asked as the owner": ("ALTER FUNCTION app.current_user_id() SECURITY DEFINER", NO_IDENTITY),
+    "nobody is asked": ("DROP FUNCTION app.current_user_id() CASCADE", NO_IDENTITY),
     "an open table": ("CREATE TABLE app.notes (id int)", "table app.notes has no row-level security"),
     "no table": ("DROP TABLE app.tasks", "table app.tasks does not exist"),
     "no table of keys": ("DROP TABLE app.idempotency_keys", "table app.idempotency_keys does not exist"),
@@ -196,7 +215,7 @@ async def test_a_hole_in_the_schema_is_found(
         assert (response.status_code, response.json()["code"]) == (503, "not_ready")
         assert "app.tasks" not in response.text
         assert (await probe.get("/livez")).status_code == 200
-    with pytest.raises(GuardError, match=expected):
+    with pytest.raises(GuardError, match=re.escape(expected)):
         await require_no_faults(app.state.engine)
     with pytest.raises(GuardError):
         async with app.router.lifespan_context(app):

@@ -19,6 +19,7 @@ from sqlalchemy import text
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
+from service.database import engine
 from service.database.connection import OneCallerConnection, _Transaction
 from service.database.transaction import CallersTransaction
 from service.dev.issuer import Issuer
@@ -240,6 +241,31 @@ async def test_a_connection_whose_answer_never_came_is_not_used_again(
             wire.cut_after = {"BEGIN": f"BEGIN READ WRITE; SET LOCAL app.user_id = '{one.alice}'"}.get(message, message)
             answer = await alice.put(f"/tasks/{task['id']}", json={"title": "changed"})
             assert answer.status_code == 503
+        wire.cut_after = None
+        assert await one.backend() != before
+        await one.nothing_is_left()
+
+
+@pytest.mark.parametrize(("message", "code"), [("BEGIN", "database_unavailable"), ("COMMIT", "outcome_unknown")])
+async def test_a_connection_that_falls_silent_is_waited_for_no_longer_than_postgres_would_work(
+    settings: Settings,
+    make_app: MakeApp,
+    token_for: Token,
+    monkeypatch: pytest.MonkeyPatch,
+    message: str,
+    code: str,
+) -> None:
+    assert engine._COMMAND_SECONDS == 8  # and here:
+    monkeypatch.setattr(engine, "_COMMAND_SECONDS", 0.4)
+    async with Wire(settings.database_url.get_secret_value()) as wire:
+        one = await _on_one(SecretStr(wire.url), settings, make_app, token_for)
+        before = await one.backend()
+        async with one.user(one.alice) as alice:
+            task = (await alice.get("/tasks")).json()[0]
+            wire.cut_after = {"BEGIN": f"BEGIN READ WRITE; SET LOCAL app.user_id = '{one.alice}'"}.get(message, message)
+            wire.silent = True
+            answer = await asyncio.wait_for(alice.put(f"/tasks/{task['id']}", json={"title": "changed"}), 4)
+            assert (answer.status_code, answer.json()["code"]) == (503, code)
         wire.cut_after = None
         assert await one.backend() != before
         await one.nothing_is_left()
