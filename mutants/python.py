@@ -72,4 +72,4 @@ def mutants(root: Path) -> Iterator[Mutant]:
         text = (root / file).read_text()
         if text.count(old) != 1:
             raise ValueError(f"{name}: {old!r} is in {file} {text.count(old)} times")
-        yield Mutant(f"python: {name}", "python", file, text.replace(old, new))
+        yield Mutant(file, name, file, text.replace(old, new), "python")

@@ -1,5 +1,6 @@
 """Weakenings of db/policies/, made from what pglast reads in the files."""
 
+import re
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -72,13 +73,13 @@ def mutants(root: Path) -> Iterator[Mutant]:
         for number, statement in enumerate(parse_sql(text), 1):
             start = statement.stmt_location
             end = start + statement.stmt_len
+            of = f"{file.name}, statement {number}: {_called(statement.stmt)}"
             for what, replacement in _weakened(statement.stmt):
-                told = f"{file.name} {number}, {_called(statement.stmt)}: {what}"
-                yield Mutant(told, "sql", name, f"{text[:start]}\n{replacement}{text[end:]}")
+                yield Mutant(of, what, name, f"{text[:start]}\n{replacement}{text[end:]}", "sql")
     for what, statements in _by_hand().items():
         # As whoever migrates, who was todo_owner so far in this transaction.
         text = f"RESET ROLE;\n{statements}\nSET LOCAL ROLE todo_owner;\n"
-        yield Mutant(f"by hand: {what}", "sql", "db/policies/9999_by_hand.sql", text)
+        yield Mutant("by hand, after a migration", what, "db/policies/9999_by_hand.sql", text, "sql")
 
 
 def _by_hand() -> dict[str, str]:
@@ -88,8 +89,9 @@ def _by_hand() -> dict[str, str]:
 
 
 def _called(statement: ast.Node) -> str:
-    first_line = RawStream()(statement).strip().split("\n")[0]
-    return " ".join(first_line.split()[:6])
+    """What it does, without how: `CREATE POLICY wall ON app.tasks`."""
+    said = " ".join(RawStream()(statement).split())
+    return re.split(r" (?:AS (?:PERMISSIVE|RESTRICTIVE)|RETURNS|\$\$|AUTHORIZATION|LOGIN) ?", said)[0]
 
 
 def _weakened(statement: ast.Node) -> Iterator[tuple[str, str]]:

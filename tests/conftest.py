@@ -45,7 +45,8 @@ class Database:
     api_url: str
 
     async def as_superuser(self) -> asyncpg.Connection:
-        return await asyncpg.connect(self.superuser_url)
+        """For no longer than that it waits for what a test that failed left locked."""
+        return await asyncpg.connect(self.superuser_url, server_settings={"lock_timeout": "10s"})
 
     async def as_api(self) -> asyncpg.Connection:
         return await asyncpg.connect(self.api_url)
@@ -99,11 +100,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated", returncode=143))  # and stop the server below
     stack = config.stash[_OPEN] = ExitStack()
     kind, url = stack.enter_context(postgres_server())
+    password = secrets.token_urlsafe()
     if name := os.environ.get("TEST_TEMPLATE"):  # a database that is migrated already: `make mutants` makes some
-        config.stash[_SERVER] = {"kind": kind, "url": url, "template": name, "password": ""}
+        asyncio.run(run_sql(url, f"ALTER ROLE todo_api PASSWORD '{password}'"))
+        config.stash[_SERVER] = {"kind": kind, "url": url, "template": name, "password": password}
         return
     name = f"todo_template_{secrets.token_hex(4)}"
-    password = secrets.token_urlsafe()
     asyncio.run(run_sql(url, f"CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0"))
     stack.callback(lambda: asyncio.run(run_sql(url, f"DROP DATABASE {name} WITH (FORCE)")))
     migrate(

@@ -246,7 +246,8 @@ async def test_a_header_that_is_wrong_fetches_nothing(serve: Serve, header: dict
     signer = Signer()
     async with JwksServer(http(jwks(signer))) as endpoint:
         app = await serve(endpoint)
-        head = {name: value for name, value in ({"alg": "EdDSA"} | header).items() if value is not None}
+        looked_for = {"alg": "EdDSA", "kid": "unknown"}  # without what is wrong, it would be
+        head = {name: value for name, value in (looked_for | header).items() if value is not None}
         _, claims, signature = signer.token().split(".")
         assert await status(app, signer.token()) == 200
         assert await status(app, f"{segment(head)}.{claims}.{signature}") == 401

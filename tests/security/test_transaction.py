@@ -78,6 +78,29 @@ async def test_no_second_transaction_begins_without_saying_for_whom(engine: Asyn
             await connection.execute(ASK)
 
 
+async def test_a_caller_is_for_one_transaction_of_a_connection_and_then_forgotten(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        driver.next_transaction_is_for(Caller("alice"), read_only=True)
+        assert (await connection.execute(ASK)).all() == [("alice", "alice")]
+        await connection.commit()
+        with pytest.raises(LookupError, match="no transaction without a caller"):
+            await connection.execute(ASK)
+
+
+async def test_a_connection_of_which_it_is_unknown_for_whom_it_began_is_closed(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        driver.next_transaction_is_for(Caller("alice"), read_only=True)
+        beginning = asyncio.create_task(driver.transaction().start())
+        await asyncio.sleep(0)
+        beginning.cancel()
+        await asyncio.wait([beginning])
+        assert beginning.cancelled()
+        assert driver.is_closed()
+    assert not (await pooled_connection(engine)).is_closed()
+
+
 async def test_a_statement_that_never_began_leaves_no_caller_behind(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:  # so that the connection is there
         await connection.rollback()
