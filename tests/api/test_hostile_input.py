@@ -200,6 +200,28 @@ def statuses(received: bytes) -> list[int]:
 HEAD = b" HTTP/1.1\r\nHost: a\r\n"
 LIVE = b"GET /livez" + HEAD + b"\r\n"
 
+LENGTHS_IN_DOUBT = {
+    "a length and chunks": b"Content-Length: 4\r\nTransfer-Encoding: chunked",
+    "chunks and a length": b"Transfer-Encoding: chunked\r\nContent-Length: 4",
+    "another coding": b"Transfer-Encoding: xchunked",
+    "chunks that are not the last coding": b"Transfer-Encoding: chunked, identity",
+    "a space before the colon": b"Transfer-Encoding : chunked",
+    "a length with a sign": b"Content-Length: +4",
+    "two lengths in one": b"Content-Length: 4, 4",
+    "one length twice": b"Content-Length: 4\r\nContent-Length: 4",
+    "a folded header": b"X: a\r\n b\r\nContent-Length: 4",
+    "a line that ends with LF alone": b"X: a\nContent-Length: 4",
+    "a line that ends with CR alone": b"X: a\rContent-Length: 4",
+}
+
+
+@pytest.mark.parametrize("name", LENGTHS_IN_DOUBT)
+async def test_a_request_whose_end_is_in_doubt_is_refused_and_what_follows_never_read(api: Server, name: str) -> None:
+    """A proxy may have seen its end elsewhere, and so another request behind it (RFC 9112 §11.2)."""
+    token = b"Authorization: Bearer " + api.token.encode()
+    head = b"POST /tasks" + HEAD + token + b"\r\nContent-Type: application/json\r\n" + LENGTHS_IN_DOUBT[name]
+    assert statuses(await exchange(api, head + b"\r\n\r\n0\r\n\r\n" + LIVE)) == [400]
+
 
 @pytest.mark.parametrize("head", [b"X: " + b"x" * 400_000, b"X: x\r\n" * 60_000, b""])
 async def test_a_head_without_an_end_is_refused(api: Server, head: bytes) -> None:

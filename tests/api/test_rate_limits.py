@@ -15,10 +15,11 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
+from service.dev.issuer import Issuer
 from service.settings import Settings
 from tests.api.test_refusals import problem
-from tests.conftest import MakeApp, Token, http_client, new_user
-from tests.servers import free_port, listens
+from tests.conftest import Database, MakeApp, Token, http_client, new_user
+from tests.servers import free_port, listens, todo_api_server
 
 POLICY = '"caller";q=100;w=10;burst=200'
 LIMIT = re.compile(r'"(caller|address)";r=(\d+);t=(\d+)')
@@ -190,6 +191,28 @@ async def test_an_address_is_told_how_long_to_wait(limited: Limited) -> None:
     assert [answer.status_code for answer in (first, second, third, fourth)] == [401, 401, 429, 429]
     assert (third.headers["retry-after"], fourth.headers["retry-after"]) == ("20", "19")
     assert third.headers["ratelimit"] == '"address";r=0;t=20'
+
+
+@pytest.mark.parametrize(
+    ("trusted", "forwarded", "alike"),
+    [("", "192.0.2.{}", True), ("127.0.0.1", "192.0.2.{}", False), ("127.0.0.1", "192.0.2.{}, 198.51.100.7", True)],
+    ids=["no proxy", "a proxy", "what was sent to a proxy"],
+)
+async def test_only_a_trusted_proxy_says_who_the_client_is(
+    database: Database, issuer: Issuer, trusted: str, forwarded: str, alike: bool
+) -> None:
+    with todo_api_server(
+        database.api_url,
+        issuer,
+        RATE_LIMIT_BURST="2",
+        RATE_LIMIT_REQUESTS="1",
+        RATE_LIMIT_SECONDS="3600",
+        TRUSTED_PROXIES=trusted,
+    ) as (port, _):
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+            said = [{"X-Forwarded-For": forwarded.format(number)} for number in range(4)]
+            answers = [(await client.get("/tasks", headers=headers)).status_code for headers in said]
+    assert answers == ([401, 401, 429, 429] if alike else [401] * 4)
 
 
 # --- Redis ---

@@ -1,6 +1,7 @@
 """The commands that a deployment runs, and what it has to tell them."""
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 from service.dev.issuer import ISSUER, Issuer
 from service.settings import Settings
 from tests.conftest import Database, Main, Token, in_database
-from tests.servers import free_port
+from tests.servers import free_port, todo_api_server
 
 TODO_API = Path(sys.executable).with_name("todo-api")
 
@@ -61,6 +62,23 @@ def test_serve_serves_until_it_is_told_to_stop(environment: dict[str, str], toke
         process.wait()
     assert "Traceback" not in log
     assert headers["Authorization"] not in log
+
+
+def test_what_people_write_and_search_for_is_in_no_log(
+    database: Database, issuer: Issuer, token_for: Token, capfd: pytest.CaptureFixture[str]
+) -> None:
+    marker = secrets.token_hex(8)
+    with todo_api_server(database.api_url, issuer) as (port, _):
+        headers = {"Authorization": f"Bearer {token_for(marker)}"}
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers) as client:
+            assert client.post("/tasks", json={"title": marker}).status_code == 201
+            assert len(client.get("/tasks", params={"q": marker}).json()) == 1
+            assert client.get("/tasks", params={marker: "x"}).status_code == 422
+            assert client.post("/tasks", json={"title": "x", "status": marker}).status_code == 422
+            assert client.get(f"/{marker}").status_code == 404
+    said = "".join(capfd.readouterr())
+    assert "startup complete" in said
+    assert marker not in said
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

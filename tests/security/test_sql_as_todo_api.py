@@ -1,5 +1,6 @@
 """What the runtime role can do in SQL, whatever the service would ask of it."""
 
+import io
 import re
 import uuid
 from collections.abc import AsyncIterator
@@ -213,6 +214,51 @@ async def test_the_query_plan_tells_only_of_the_callers_rows(
     )
     assert re.search(r"Index Cond: \(\(owner_id = (\(InitPlan 1\)\.col1|\$0)\) AND \(id = ", plan), plan
     assert plan.count("InitPlan 1\n") == 1 or plan.count("InitPlan 1 (") == 1, plan
+
+
+async def test_a_plan_that_was_made_for_one_caller_serves_the_next_their_own_rows(
+    api: asyncpg.Connection, two_users: tuple[str, str]
+) -> None:
+    """As on a pooled connection, whose statements stay prepared."""
+    await api.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+    statement = await api.prepare("SELECT owner_id FROM app.tasks WHERE title LIKE $1")
+    for user in (*two_users, "", *two_users):
+        await become(api, user)
+        assert [row["owner_id"] for row in await statement.fetch("of %")] == ([user] if user else [])
+
+
+async def test_copy_gives_the_callers_rows_alone_and_takes_none(
+    api: asyncpg.Connection, two_users: tuple[str, str]
+) -> None:
+    await become(api, two_users[1])
+    copied = io.BytesIO()
+    await api.copy_from_table("tasks", schema_name="app", columns=["owner_id"], output=copied)
+    assert copied.getvalue().decode().split() == [two_users[1]]
+    with pytest.raises(asyncpg.FeatureNotSupportedError, match="row-level security"):
+        await api.copy_records_to_table("tasks", schema_name="app", columns=["title"], records=[("x",)])
+
+
+@pytest.mark.usefixtures("two_users")
+async def test_what_postgres_knows_of_the_values_in_a_column_is_not_shown(
+    api: asyncpg.Connection, database: Database
+) -> None:
+    values = "SELECT count(*) FROM pg_stats WHERE schemaname = 'app'"
+    admin = await database.as_superuser()
+    await admin.execute("ANALYZE app.tasks")
+    assert await admin.fetchval(values) > 0
+    await admin.close()
+    assert await api.fetchval(values) == 0
+
+
+async def test_whoever_speaks_sql_as_it_can_be_anybody_and_lift_its_limits(
+    api: asyncpg.Connection, two_users: tuple[str, str]
+) -> None:
+    """Which docs/threat-model.md says under what is not defended: policies know of nobody but app.user_id."""
+    for user in two_users:
+        await become(api, user)
+        assert await api.fetchval("SELECT owner_id FROM app.tasks") == user
+    await api.execute("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0")
+    await api.execute("LOCK TABLE app.tasks IN ACCESS EXCLUSIVE MODE")
 
 
 async def test_statements_locks_and_idle_transactions_end_by_themselves(api: asyncpg.Connection) -> None:
