@@ -36,7 +36,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse(HeadTooLarge(_LARGEST_HEAD))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client is gone. Of several requests, uvicorn tells the one that came last; another may be answered now."""
+        """The client is gone. uvicorn tells the request that came last; it may be another that is answered."""
         super().connection_lost(exc)
         if self._answering is not None:
             self._answering.disconnected = True

@@ -240,7 +240,7 @@ async def test_a_kid_that_was_not_found_is_not_fetched_for_again_at_once(serve: 
 
 
 @pytest.mark.parametrize(
-    "header", [{"kid": ""}, {"kid": None}, {"kid": "x" * 256}, {"alg": "HS256"}, {"typ": "dpop+jwt"}]
+    "header", [{"kid": ""}, {"kid": None}, {"kid": "x" * 256}, {"alg": "HS256"}, {"typ": "dpop+jwt"}, {"crit": ["exp"]}]
 )
 async def test_a_header_that_is_wrong_fetches_nothing(serve: Serve, header: dict[str, Any]) -> None:
     signer = Signer()

@@ -203,7 +203,7 @@ async def test_errors_quote_nobodys_row(api: asyncpg.Connection, two_users: tupl
     assert two_users[0] not in str(refused.value)
 
 
-async def test_the_query_plan_tells_only_of_the_callers_rows(
+async def test_the_caller_is_asked_for_once_and_the_key_finds_the_row(
     api: asyncpg.Connection, two_users: tuple[str, str]
 ) -> None:
     """The predicate is an InitPlan, evaluated once, and the primary key finds the row."""
