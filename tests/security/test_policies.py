@@ -76,7 +76,40 @@ async def test_todo_api_may_call_two_functions(admin: asyncpg.Connection) -> Non
         "AND has_function_privilege('todo_api', oid, 'EXECUTE') ORDER BY proname"
     )
     assert [row[0] for row in callable_ones] == ["current_user_id", "uuidv7"]
-    assert not await admin.fetchval("SELECT has_function_privilege('public', 'app.current_user_id()', 'EXECUTE')")
+
+
+async def test_the_schemas_and_functions_are_for_todo_api_alone_and_nothing_can_be_handed_on(
+    admin: asyncpg.Connection,
+) -> None:
+    granted = await admin.fetch(
+        """
+        WITH acls (acl, owner) AS (
+          SELECT coalesce(nspacl, acldefault('n', nspowner)), nspowner FROM pg_namespace
+           WHERE nspname IN ('app', 'alembic')
+          UNION ALL
+          SELECT coalesce(proacl, acldefault('f', proowner)), proowner FROM pg_proc
+           WHERE pronamespace = 'app'::regnamespace
+          UNION ALL
+          SELECT relacl, relowner FROM pg_class WHERE relnamespace = 'app'::regnamespace
+          UNION ALL
+          SELECT attacl, relowner FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+           WHERE relnamespace = 'app'::regnamespace
+        )
+        SELECT DISTINCT grantee::regrole::text, is_grantable FROM acls, aclexplode(acl) WHERE grantee <> owner
+        """
+    )
+    assert [tuple(grant) for grant in granted] == [("todo_api", False)]
+
+
+async def test_todo_api_may_use_one_schema_and_create_nothing_in_any(admin: asyncpg.Connection) -> None:
+    rights = await admin.fetch(
+        """
+        SELECT nspname, privilege FROM pg_namespace, unnest(ARRAY['USAGE', 'CREATE']) AS privilege
+         WHERE has_schema_privilege('todo_api', oid, privilege)
+           AND nspname NOT LIKE 'pg\\_%' AND nspname NOT IN ('public', 'information_schema')
+        """
+    )
+    assert [tuple(right) for right in rights] == [("app", "USAGE")]
 
 
 async def test_no_function_runs_with_its_owners_rights(admin: asyncpg.Connection) -> None:
