@@ -15,8 +15,8 @@ GUARD = "service/database/guard.py"
 KEYS = "service/identity/keys.py"
 JWKS = "service/identity/jwks.py"
 
-# name: (file, what stands there, what stands there instead). What stands there has to be there once.
-CHANGES = {
+# name: (file, what stands there, what stands there instead, ...). What stands there has to be there once.
+CHANGES: dict[str, tuple[str, ...]] = {
     "SET in place of SET LOCAL": (CONNECTION, 'return f"SET LOCAL app', 'return f"SET app'),
     "the literal unquoted": (CONNECTION, """caller.user_id.replace("'", "''")""", "caller.user_id"),
     "quotes in a user id": (CALLER, r"[ !-&(-\[\]-~]{1,255}", r"[ -~]{1,255}"),
@@ -34,7 +34,8 @@ CHANGES = {
     "no look at the role": (GUARD, "FROM me WHERE rolbypassrls", "FROM me WHERE false"),
     "no look at the wall": (GUARD, "NOT polpermissive AND polcmd = '*'", "polcmd = '*'"),
     "any audience": (VERIFIER, '"verify_aud": True', '"verify_aud": False'),
-    "any issuer": (VERIFIER, "if issuer != self._issuer:", "if False:"),
+    "any issuer, but for PyJWT": (VERIFIER, "if issuer != self._issuer:", "if False:"),
+    "any issuer": (VERIFIER, "if issuer != self._issuer:", "if False:", '"verify_iss": True', '"verify_iss": False'),
     "any algorithm": (VERIFIER, "if not isinstance(alg, str) or alg not in self._algorithms:", "if False:"),
     "another algorithm than the key's": (VERIFIER, "if key.algorithm_name != alg:", "if False:"),
     "no expiry": (VERIFIER, '"verify_exp": True', '"verify_exp": False'),
@@ -68,8 +69,10 @@ def mutants(root: Path) -> Iterator[Mutant]:
     Raises:
         ValueError: when what a mutant changes is not there, or there more than once.
     """
-    for name, (file, old, new) in CHANGES.items():
+    for name, (file, *changes) in CHANGES.items():
         text = (root / file).read_text()
-        if text.count(old) != 1:
-            raise ValueError(f"{name}: {old!r} is in {file} {text.count(old)} times")
-        yield Mutant(file, name, file, text.replace(old, new), "python")
+        for old, new in zip(changes[::2], changes[1::2], strict=True):
+            if text.count(old) != 1:
+                raise ValueError(f"{name}: {old!r} is in {file} {text.count(old)} times")
+            text = text.replace(old, new)
+        yield Mutant(file, name, file, text, "python")

@@ -15,7 +15,7 @@ from service.database import guard
 
 ROOT = Path(__file__).parents[1]
 # What asks the database, or could not do without it. The other files judge tokens, keys and time.
-OF_SQL = ("test_isolation", "test_sql_as_todo_api", "test_policies", "test_guard", "test_transaction")
+OF_SQL = ("test_isolation", "test_policies", "test_sql_as_todo_api", "test_guard", "test_transaction")
 # What tries to reach the rows of others. So does test_state_machine, which looks for minutes for its smallest failure.
 OF_ISOLATION = (
     "test_isolation",
