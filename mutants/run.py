@@ -7,6 +7,7 @@ each Python mutant is a copy of the repository with one module changed.
 import argparse
 import multiprocessing
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -22,19 +23,28 @@ import service.cli  # noqa: F401 - with service.app: what is imported here, a fo
 from mutants import Mutant, equivalent, python, score, sql, suite, trial
 from service.dev.postgres import embedded
 
+PAGE = suite.ROOT / "docs" / "mutation-score.md"
+
 
 def main() -> int:
     """Exit code: 0 when every mutant was killed, 1 when one survived."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and stop the servers below
     options = _options()
-    spared = equivalent.proofs()
+    proofs = equivalent.proofs()
     every = [*python.mutants(suite.ROOT), *sql.mutants(suite.ROOT)]  # the slow ones first
-    equivalent.require_known(every, spared)
-    chosen = [mutant for mutant in every if options.only in mutant.name and mutant.name not in spared]
+    equivalent.require_known(every, proofs)
+    chosen = [mutant for mutant in every if options.only in mutant.name and mutant.name not in proofs][:: options.every]
     started = time.monotonic()
-    outcomes = list(_outcomes(chosen[:: options.every], options.jobs))
-    print(score.summary(outcomes, len(spared), time.monotonic() - started))
-    if options.write:
-        options.write.write_text(score.page(outcomes, spared), encoding="utf-8")
+    outcomes, without_the_wall = _tried(chosen, options.jobs)
+    scores = score.of(outcomes, len(proofs), without_the_wall)
+    for outcome in outcomes:
+        if not outcome.killed:
+            print(f"survived: {outcome.mutant.name}")
+    for what, figure in scores.items():
+        print(f"{what}: {figure}")
+    print(f"in {(time.monotonic() - started) / 60:.1f} minutes")
+    if len(outcomes) + len(proofs) == len(every):
+        PAGE.write_text(score.page(outcomes, proofs, scores), encoding="utf-8")
     return 0 if all(outcome.killed for outcome in outcomes) else 1
 
 
@@ -43,16 +53,18 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", default="", metavar="TEXT", help="those whose name holds this")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="every Nth")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="default: one for each core")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="the table of mutants and who kills them")
     return parser.parse_args()
 
 
-def _outcomes(mutants: list[Mutant], jobs: int) -> Iterator[trial.Outcome]:
+def _tried(mutants: list[Mutant], jobs: int) -> tuple[list[trial.Outcome], str]:
+    outcomes = []
     with _servers(jobs) as urls, ProcessPoolExecutor(jobs, initializer=_start, initargs=(urls,)) as pool:
+        without_the_wall = pool.submit(_without_the_wall)
         for outcome in pool.map(_try, mutants):
             noticed = outcome.refused or ", ".join(filter(None, (*outcome.audit, outcome.suite))) or "NOBODY"
             print(f"{outcome.seconds:5.1f} s  {outcome.mutant.name}: {noticed}", flush=True)
-            yield outcome
+            outcomes.append(outcome)
+        return outcomes, without_the_wall.result()
 
 
 @contextmanager
@@ -82,6 +94,10 @@ def _start(urls: "Queue[str]") -> None:
 def _try(mutant: Mutant) -> trial.Outcome:
     started = time.monotonic()
     return replace(trial.of(mutant, _url, _script), seconds=time.monotonic() - started)
+
+
+def _without_the_wall() -> str:
+    return trial.without_the_wall(_url, _script)
 
 
 if __name__ == "__main__":

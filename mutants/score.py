@@ -1,6 +1,6 @@
 """The score in a line, and docs/mutation-score.md."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from itertools import groupby
 
 from mutants.suite import OF_SQL
@@ -23,40 +23,40 @@ through: it is to be noticed all the same.
 """
 
 
-def summary(outcomes: list[Outcome], spared: int, seconds: float) -> str:
-    """What `make mutants` prints at its end."""
-    survivors = [f"survived: {outcome.mutant.name}" for outcome in outcomes if not outcome.killed]
-    scores = [f"{what}: {figure}" for what, figure in _scores(outcomes, spared)]
-    return "\n".join([*survivors, *scores, f"in {seconds / 60:.1f} minutes"])
+def of(outcomes: list[Outcome], spared: int, without_the_wall: str) -> dict[str, str]:
+    """Each score, as `killed / total (percent)`.
 
-
-def page(outcomes: list[Outcome], proofs: dict[str, str]) -> str:
-    """Markdown: the scores, those that are equivalent with their proofs, and a table of each statement's mutants."""
-    parts = [PREAMBLE, _table(("score", "killed / total"), _scores(outcomes, len(proofs)))]
-    if proofs:
-        parts += ["\n## Equivalent\n", _table(("mutant", "why nobody could notice"), proofs.items())]
-    for of, group in groupby(outcomes, key=lambda outcome: outcome.mutant.of):
-        parts += [f"\n## {of}\n", _table(("mutant", "the audit", "the tests"), map(_row, group))]
-    return "\n".join(parts) + "\n"
-
-
-def _scores(outcomes: list[Outcome], spared: int) -> Iterator[tuple[str, str]]:
+    Args:
+        spared: how many mutants are equivalent.
+        without_the_wall: how many tests of isolation failed with row-level security off: `94 / 106`.
+    """
     sql = [outcome for outcome in outcomes if outcome.mutant.by == "sql"]
     in_force = [outcome for outcome in sql if not outcome.refused]
     python = [outcome for outcome in outcomes if outcome.mutant.by == "python"]
-    asked = [*in_force, *python]
-    yield "all mutants, by either", _of(sum(outcome.killed for outcome in outcomes), len(outcomes))
-    yield "of these by the migration, which refuses them", f"{len(sql) - len(in_force)}"
-    yield "SQL in force, by the audit", _of(sum(bool(outcome.audit) for outcome in in_force), len(in_force))
-    yield "SQL in force, by the tests", _of(sum(bool(outcome.suite) for outcome in in_force), len(in_force))
-    yield "Python, by the tests", _of(sum(bool(outcome.suite) for outcome in python), len(python))
-    yield "SQL in force and Python, by the tests", _of(sum(bool(outcome.suite) for outcome in asked), len(asked))
-    yield "equivalent, not counted", f"{spared}"
+    return {
+        "killed by anybody": _of([outcome.killed for outcome in outcomes]),
+        "of these refused by the migration": f"{len(sql) - len(in_force)}",
+        "SQL in force, killed by the audit": _of([bool(outcome.audit) for outcome in in_force]),
+        "SQL in force, killed by the tests": _of([bool(outcome.suite) for outcome in in_force]),
+        "Python, killed by the tests": _of([bool(outcome.suite) for outcome in python]),
+        "equivalent, and not counted": f"{spared}",
+        "tests of isolation that fail without row-level security": without_the_wall,
+    }
 
 
-def _of(killed: int, total: int) -> str:
+def page(outcomes: list[Outcome], proofs: dict[str, str], scores: dict[str, str]) -> str:
+    """Markdown: the scores, those that are equivalent with their proofs, and a table of each statement's mutants."""
+    parts = [PREAMBLE, _table(("score", "killed / total"), scores.items())]
+    parts += ["\n## Equivalent\n", _table(("mutant", "why nobody could notice"), proofs.items())]
+    for name, group in groupby(outcomes, key=lambda outcome: outcome.mutant.of):
+        parts += [f"\n## {name}\n", _table(("mutant", "the audit", "the tests"), map(_row, group))]
+    return "\n".join(parts) + "\n"
+
+
+def _of(killed: list[bool]) -> str:
     # Rounded down: 100 % means all of them.
-    return f"{killed} / {total}" + (f" ({killed * 1000 // total / 10:.1f} %)" if total else "")
+    share = f" ({sum(killed) * 1000 // len(killed) / 10:.1f} %)" if killed else ""
+    return f"{sum(killed)} / {len(killed)}{share}"
 
 
 def _row(outcome: Outcome) -> tuple[str, str, str]:
@@ -66,6 +66,6 @@ def _row(outcome: Outcome) -> tuple[str, str, str]:
     return what, ", ".join(outcome.audit) or "**nobody**", outcome.suite or "**nobody**"
 
 
-def _table(heads: tuple[str, ...], rows: object) -> str:
-    lines = [heads, ("---",) * len(heads), *rows]  # type: ignore[misc]
+def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [heads, ("---",) * len(heads), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |" for cells in lines)
