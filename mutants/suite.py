@@ -16,6 +16,8 @@ from service.database import guard
 ROOT = Path(__file__).parents[1]
 # What asks the database, or could not do without it. The other files judge tokens, keys and time.
 OF_SQL = ("test_isolation", "test_policies", "test_sql_as_todo_api", "test_guard", "test_transaction")
+# What a policy file does where roles, policies and grants are there already.
+OF_MIGRATIONS = "tests/database/test_migrations.py"
 # What tries to reach the rows of others. So does test_state_machine, which looks for minutes for its smallest failure.
 OF_ISOLATION = (
     "test_isolation",
@@ -115,18 +117,18 @@ def _run(template: str, url: str, *arguments: str) -> tuple[_Reports, int]:
     return reports, pytest.main([*_QUIETLY, *arguments], [reports])
 
 
-def in_a_copy(mutant: Mutant, url: str) -> str:
-    """The first test that fails in a copy of the repository with a module replaced, or nothing."""
+def in_a_copy(mutant: Mutant) -> str:
+    """The first test that fails in a copy of the repository with one file replaced, or nothing."""
+    names = (*OF_PYTHON.get(mutant.file, ()), *(name for names in OF_PYTHON.values() for name in names))
+    files = _paths(dict.fromkeys(names)) if mutant.by == "python" else [OF_MIGRATIONS]
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
         tree = Path(folder)
         shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".*", "node_modules"), dirs_exist_ok=True)
         (tree / mutant.file).write_text(mutant.text)
-        environment = os.environ | {"PYTHONPATH": folder, "TEST_DATABASE": "url", "TEST_DATABASE_URL": url}
-        files = dict.fromkeys((*OF_PYTHON[mutant.file], *(file for first in OF_PYTHON.values() for file in first)))
         ran = subprocess.run(
-            [sys.executable, "-m", "pytest", "-x", *_QUIETLY, *_paths(files)],
+            [sys.executable, "-m", "pytest", "-x", *_QUIETLY, *files],
             cwd=tree,
-            env=environment,
+            env=os.environ | {"PYTHONPATH": folder, "TEST_DATABASE": "embedded"},
             capture_output=True,
             text=True,
             check=False,
@@ -139,5 +141,5 @@ def _first(failed: list[str], code: int) -> str:
     return failed[0] if failed else f"pytest ended with {code}" if code else ""
 
 
-def _paths(files: Iterable[str]) -> list[str]:
-    return [f"tests/security/{name}.py" for name in files]
+def _paths(names: Iterable[str]) -> list[str]:
+    return [f"tests/security/{name}.py" for name in names]

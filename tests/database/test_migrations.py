@@ -192,7 +192,8 @@ async def test_applying_policies_again_changes_nothing_but_mends(make_database: 
         "ALTER TABLE app.tasks NO FORCE ROW LEVEL SECURITY",
         "DROP POLICY wall ON app.tasks",
         "CREATE POLICY forgotten ON app.tasks USING (true)",
-        "GRANT ALL ON app.tasks TO todo_api, PUBLIC",
+        "GRANT ALL ON app.tasks, app.idempotency_keys TO todo_api, PUBLIC",
+        "GRANT EXECUTE ON FUNCTION app.current_user_id(), app.uuidv7() TO PUBLIC",
         "CREATE OR REPLACE FUNCTION app.current_user_id() RETURNS text LANGUAGE sql RETURN 'alice'::text",
     )
     await alembic(again, command.upgrade, "heads")
@@ -307,8 +308,14 @@ async def test_a_migrator_need_not_be_a_superuser(database: Database, make_datab
         fresh.superuser_url,
         f"CREATE ROLE {name} LOGIN CREATEROLE PASSWORD '{password}'",
         f"GRANT CREATE ON DATABASE {fresh.name} TO {name}",
-        f"GRANT todo_owner TO {name} WITH ADMIN OPTION",
-        f"GRANT todo_api TO {name} WITH ADMIN OPTION",
+        # From 16 on, whoever creates a role can grant it, and no more: neither inherit from it nor become it.
+        f"""
+        DO $$ BEGIN
+          IF current_setting('server_version_num')::int >= 160000 THEN
+            GRANT todo_owner, todo_api TO {name} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE;
+          END IF;
+        END $$
+        """,
     )
     url = in_database(fresh.superuser_url, fresh.name, username=name, password=password)
     try:
