@@ -16,10 +16,9 @@ from pathlib import Path
 import asyncpg
 
 from audit.catalog import Catalog, read_catalog
-from audit.finding import CannotLook, Finding
+from audit.finding import MIGRATE, CannotLook, Finding, in_words
 
 POLICIES = Path(__file__).parents[1] / "db" / "policies"
-MEND = "todo-api migrate"
 
 # As in db/migrations/env.py, which the audit cannot import; tests/audit/test_drift.py compares them.
 FOUNDATION = ("0000_roles.sql", "0010_identity.sql")
@@ -111,7 +110,9 @@ async def _apply(connection: asyncpg.Connection) -> None:
 
 def _inapplicable(error: asyncpg.PostgresError) -> Finding:
     """Whoever migrates is refused as well, and the files say by a hint what to do about it."""
-    return Finding("drift", "db/policies/", f"cannot be applied: {error.message}", error.hint or MEND)
+    return Finding(
+        "drift", "db/policies/", f"cannot be applied: {error.message}", in_words(error.hint) if error.hint else MIGRATE
+    )
 
 
 def _differences(in_force: Catalog, said: Catalog) -> list[Finding]:
@@ -123,7 +124,7 @@ def _differences(in_force: Catalog, said: Catalog) -> list[Finding]:
         stands, should = in_force.get((of, thing)), said.get((of, thing))
         if of in before & after and stands != should:
             found.append((of, f"has in force {thing}: {_line(stands)} where db/policies/ says {_line(should)}"))
-    return [Finding("drift", of, what, MEND) for of, what in sorted(found)]
+    return [Finding("drift", of, what, MIGRATE) for of, what in sorted(found)]
 
 
 def _line(stands: str | None) -> str:

@@ -19,10 +19,18 @@ class Finding:
         check: the name of what found it: `audit --explain NAME` says more.
         object: what it is about: a table, a role, a function, by its name in SQL.
         what: a clause without a full stop.
-        mend: SQL that mends it when pasted, or what to do.
+        mend: SQL that mends it when pasted into psql; where none does, what to do, as a comment: see `in_words`.
     """
 
     check: str
     object: str
     what: str
     mend: str
+
+
+def in_words(what_to_do: str) -> str:
+    """A mend that is no SQL, as a comment of one line: so all mends of a report can be pasted, one after another."""
+    return f"-- {' '.join(what_to_do.split())}"
+
+
+MIGRATE = in_words("In a shell: todo-api migrate")

@@ -11,7 +11,7 @@ from typing import Any
 
 from audit.access import Access
 from audit.connection import libpq_environment
-from audit.finding import CannotLook, Finding
+from audit.finding import MIGRATE, CannotLook, Finding, in_words
 
 SUPPRESSED = Path(__file__).with_name("pgrls.toml")
 NOT_INSTALLED = "not installed (pip install todo-api[audit])"
@@ -76,7 +76,9 @@ def _of_lint(lint: dict[str, Any]) -> Iterator[Finding]:
     for violation in lint["violations"]:
         rule = violation["rule_id"]
         what = f"breaks {rule}: {violation['title']}"
-        yield Finding("pgrls", violation.get("location") or "schema app", what, f"read: pgrls explain {rule}")
+        yield Finding(
+            "pgrls", violation.get("location") or "schema app", what, in_words(f"In a shell: pgrls explain {rule}")
+        )
 
 
 def _of_proof(mode: str, proof: dict[str, Any]) -> Iterator[Finding]:
@@ -84,7 +86,8 @@ def _of_proof(mode: str, proof: dict[str, Any]) -> Iterator[Finding]:
         if table["verdict"] != "isolated":
             why = "; ".join(filter(None, (table.get("note"), *map(_of_policy, table.get("policies") or ()))))
             what = f"is not PROVEN but {table['verdict'].upper()} in mode {mode}" + (f": {why}" if why else "")
-            yield Finding("pgrls", table["table"], what, "todo-api migrate, and drop what leads around the policies")
+            mend = in_words("In a shell: todo-api migrate. Then drop what leads around the policies.")
+            yield Finding("pgrls", table["table"], what, mend)
 
 
 def _of_policy(policy: dict[str, Any]) -> str:
@@ -99,7 +102,7 @@ def _not_seen(mode: str, proof: dict[str, Any], access: Access) -> Iterator[Find
     """Nothing found in a table that was not looked at is no proof."""
     seen = {table["table"] for table in proof["tables"]}
     for table in sorted({f"app.{name}" for name in access.tables} - seen):
-        yield Finding("pgrls", table, f"is not among the tables that mode {mode} looked at", "todo-api migrate")
+        yield Finding("pgrls", table, f"is not among the tables that mode {mode} looked at", MIGRATE)
 
 
 async def _pgrls(url: str, *arguments: str) -> dict[str, Any]:

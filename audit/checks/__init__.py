@@ -18,7 +18,7 @@ _HEADER = re.compile(r"-- What: (?P<what>.+?)\n-- Why: (?P<why>.+?)\n-- Mend: (?
 @dataclass(frozen=True, slots=True)
 class Check:
     """A query that gives a row (object, what, mend) for each fault, and reads db/access.toml as
-    `current_setting('audit.access')::jsonb`."""
+    `current_setting('audit.access')::jsonb`. Its mend is SQL without the last semicolon, or a comment."""
 
     name: str
     what: str
@@ -48,7 +48,8 @@ def _read() -> Iterator[Check]:
 
 async def examine(connection: asyncpg.Connection, check: Check) -> list[Finding]:
     """Run a check within a transaction that knows the access: see `tell`."""
-    return [Finding(check.name, *row) for row in await connection.fetch(check.sql)]
+    rows = await connection.fetch(check.sql)
+    return [Finding(check.name, of, what, mend if mend.startswith("--") else f"{mend};") for of, what, mend in rows]
 
 
 async def tell(connection: asyncpg.Connection, access: Access) -> None:

@@ -11,7 +11,7 @@ SELECT 'app.current_user_id()',
             WHEN lanname <> 'sql' OR prosqlbody IS NULL THEN 'is not in SQL that was parsed when it was made'
             WHEN proconfig IS DISTINCT FROM '{"search_path=\"\""}' THEN 'has other settings than search_path = '''''
             ELSE format('does otherwise: %s', pg_get_function_sqlbody(pg_proc.oid)) END,
-       CASE WHEN to_regnamespace('app') IS NULL THEN 'Run todo-api migrate.'
+       CASE WHEN to_regnamespace('app') IS NULL THEN '-- In a shell: todo-api migrate'
             ELSE 'CREATE OR REPLACE FUNCTION app.current_user_id() RETURNS text LANGUAGE sql STABLE PARALLEL SAFE '
                  'SET search_path = '''' RETURN nullif(current_setting(''app.user_id'', true), '''')' END
   FROM (VALUES (to_regprocedure('app.current_user_id()'))) AS identity (oid)

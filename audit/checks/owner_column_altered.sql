@@ -18,7 +18,7 @@ SELECT format('%s.%I', spec.oid, owner_column), what, mend
           format('ALTER TABLE %s ALTER COLUMN %I SET DEFAULT app.current_user_id()', spec.oid, owner_column)),
          (atttypid = 'text'::regtype AND collisdeterministic IS NOT FALSE,
           'is not text that tells all users apart',
-          format('Drop the policies of %s, make the column text COLLATE "default", and run todo-api migrate.', spec.oid))
+          format('-- Drop the policies of %s, make the column text COLLATE "default", and run todo-api migrate.', spec.oid))
        ) AS needed (is_so, what, mend)
  WHERE NOT is_so
  ORDER BY 1, 2

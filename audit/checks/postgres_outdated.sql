@@ -5,8 +5,8 @@
 SELECT format('Postgres %s', current_setting('server_version')),
        CASE WHEN major < 15 THEN 'is older than this product has been tried on'
             ELSE format('has %s', string_agg(cve, ', ' ORDER BY mended, cve)) END,
-       CASE WHEN major < 15 THEN 'Install Postgres 15 or newer.'
-            ELSE format('Install Postgres %s.%s or newer.', major, max(mended)) END
+       CASE WHEN major < 15 THEN '-- Install Postgres 15 or newer.'
+            ELSE format('-- Install Postgres %s.%s or newer.', major, max(mended)) END
   FROM (SELECT version / 10000 AS major, version % 10000 AS minor
           FROM CAST(current_setting('server_version_num') AS integer) AS version) AS server
   LEFT JOIN (VALUES

@@ -17,7 +17,7 @@ SELECT coalesce(quote_ident(datname), 'every database'),
 -- postgresql.conf, or the URL of who looks
 SELECT 'this session',
        format('began with %s set to %s', name, value),
-       format('Take %s out of postgresql.conf, or ALTER SYSTEM RESET it, or out of the URL.', name)
+       format('-- Take %s out of postgresql.conf, or ALTER SYSTEM RESET it, or out of the URL.', name)
   FROM (VALUES ('app.user_id', nullif(current_setting('app.user_id', true), '')),
                ('session_replication_role', nullif(current_setting('session_replication_role'), 'origin')))
          AS settings (name, value)

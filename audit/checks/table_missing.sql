@@ -6,9 +6,9 @@ WITH spec AS (
   SELECT name, entry, to_regclass(format('app.%I', name)) AS oid
     FROM jsonb_each(current_setting('audit.access')::jsonb -> 'tables') AS spec (name, entry)
 )
-SELECT format('app.%I', name), 'does not exist', 'Run todo-api migrate.' FROM spec WHERE oid IS NULL
+SELECT format('app.%I', name), 'does not exist', '-- In a shell: todo-api migrate' FROM spec WHERE oid IS NULL
 UNION
-SELECT format('app.%I.%I', name, needed), 'does not exist', 'Run todo-api migrate.'
+SELECT format('app.%I.%I', name, needed), 'does not exist', '-- In a shell: todo-api migrate'
   FROM spec,
        LATERAL (SELECT entry ->> 'owner_column'
                 UNION

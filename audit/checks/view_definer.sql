@@ -1,6 +1,6 @@
 -- What: a view of any schema that reads a table of db/access.toml, directly or by another view, as the view's owner.
 -- Why: the policies are asked for the owner of the view instead of for who reads it; a superuser's view shows every row.
--- Mend: ALTER VIEW ... SET (security_invoker = true).
+-- Mend: ALTER VIEW ... SET (security_invoker = true, security_barrier = true), the latter as pgrls wants it.
 
 WITH RECURSIVE reads AS (
   SELECT ev_class AS reader, refobjid AS source
@@ -16,7 +16,7 @@ reached (oid) AS (
 )
 SELECT pg_class.oid::regclass::text,
        format('reads as its owner, %I', pg_get_userbyid(relowner)),
-       format('ALTER VIEW %s SET (security_invoker = true)', pg_class.oid::regclass)
+       format('ALTER VIEW %s SET (security_invoker = true, security_barrier = true)', pg_class.oid::regclass)
   FROM reached JOIN pg_catalog.pg_class ON pg_class.oid = reached.oid AND relkind = 'v'
  WHERE NOT EXISTS (SELECT FROM pg_options_to_table(reloptions)
                     WHERE option_name = 'security_invoker' AND option_value::boolean)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import asyncpg
 
 from audit.access import Access
-from audit.finding import CannotLook, Finding
+from audit.finding import MIGRATE, CannotLook, Finding, in_words
 from audit.probes.attempts import Attempts
 from audit.probes.statements import (
     State,
@@ -94,7 +94,7 @@ class _Probes:
         roles = await self._roles()
         targets, missing = await read_targets(self.connection, self.access, self.mark)
         absent = "is not there, or lacks its owner column"
-        self.found += [Finding("probe", name, absent, "-- todo-api migrate") for name in missing]
+        self.found += [Finding("probe", name, absent, MIGRATE) for name in missing]
         await self.connection.execute(_REACHED)
         for target in targets:
             await self.connection.execute(self._prepare(target))
@@ -142,7 +142,7 @@ class _Probes:
         sql = "SELECT session_user, pg_has_role(session_user, oid, $2) FROM pg_roles WHERE rolname = $1"
         row = await self.connection.fetchrow(sql, role, may)
         if row is None:
-            self.found.append(Finding("probe", role, "does not exist", "-- todo-api migrate"))
+            self.found.append(Finding("probe", role, "does not exist", MIGRATE))
             return False
         user, can = row
         if not can and any(
@@ -182,8 +182,8 @@ class _Probes:
                     return
         if not await self._insert_as_connected([target]):
             what = "has no row of an invented user: no role of db/access.toml, nor the connected one, can insert it"
-            hint = "-- look at its constraints, and at the samples in audit/probes/tables.py"
-            self.found.append(Finding("probe", target.name.replace('"', ""), what, hint))
+            hint = in_words("Look at its constraints, and at the samples in audit/probes/tables.py.")
+            self.found.append(Finding("probe", target.shown, what, hint))
 
     async def _made(self, sql: str) -> bool:
         """Whether it could be done. When not, it never began."""

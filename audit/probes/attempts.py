@@ -1,7 +1,5 @@
 """Statements that are tried, each as if none had been before, and what came out otherwise."""
 
-# ruff: noqa: S608 - the name is quoted
-
 import json
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -9,9 +7,9 @@ from dataclasses import dataclass, field
 import asyncpg
 
 from audit.access import Grants
-from audit.finding import Finding
+from audit.finding import Finding, in_words
 from audit.probes.statements import REACHED, REFUSED, VIOLATED, Outcome, State, Statement, expected
-from audit.probes.tables import Target, quote
+from audit.probes.tables import Target
 
 # What these say is not about privileges: the connection, the server or a lock is in trouble.
 _TROUBLE = ("08", "40", "53", "55", "57", "58", "XX")
@@ -57,7 +55,7 @@ class Attempts:
             instead = " or ".join(sorted(_noun(each) for each in allowed))
             name = self.names.get(role, role)
             said = f"as {name}, {statement.command} of {statement.whose} {_verb(outcome)} instead of {instead}"
-            where = self._otherwise[target.name, said]
+            where = self._otherwise[target.shown, said]
             where.states[state.name] = None
             where.forms[statement.form] = None
 
@@ -69,18 +67,15 @@ class Attempts:
             sql += " OR has_any_column_privilege($1::name, $2, $3)"
         if await self._connection.fetchval(sql, role, target.name, privilege):
             said = f"can be used for {privilege} by {self.names.get(role, role)}, which passes row-level security by"
-            self._otherwise[target.name, said] = _Where()
+            self._otherwise[target.shown, said] = _Where()
 
     def findings(self) -> list[Finding]:
-        """What came out otherwise, in the order in which it did."""
+        """What came out otherwise, table by table, in the order in which it did."""
         return [
             Finding(
-                "probe",
-                table.replace('"', ""),
-                said + _list("; app.user_id ", where.states) + _list("; ", where.forms),
-                _mend(table),
+                "probe", table, said + _list("; app.user_id ", where.states) + _list("; ", where.forms), _mend(table)
             )
-            for (table, said), where in self._otherwise.items()
+            for (table, said), where in sorted(self._otherwise.items(), key=lambda otherwise: otherwise[0][0])
         ]
 
     async def _outcome(self, before: str, statement: Statement) -> Outcome:
@@ -139,7 +134,8 @@ def _list(before: str, names: dict[str, None], most: int = 4) -> str:
 
 
 def _mend(table: str) -> str:
-    return (
-        f"SELECT polname, polcmd, polpermissive, pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)"
-        f" FROM pg_policy WHERE polrelid = to_regclass({quote(table)}); -- compare them, and \\dp, with db/policies/"
+    # A probe sees what comes of a fault, and not the fault.
+    return in_words(
+        "Mend what was found before this. If this is still found: todo-api migrate, in a shell, "
+        f"and then compare \\dp {table} with db/policies/."
     )

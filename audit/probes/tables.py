@@ -72,6 +72,11 @@ class Target:
     updated: Column
 
     @property
+    def shown(self) -> str:
+        """Its name as a finding has it."""
+        return self.name.replace('"', "")
+
+    @property
     def owner(self) -> str:
         return quote_identifier(self.rules.owner_column)
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 import pytest
 
 from audit.access import read_access
-from audit.checks import checks
 from audit.examination import audit
 from audit.finding import Finding
 from tests.conftest import Database, run_sql
@@ -46,9 +45,3 @@ def weakened(make_database: Callable[[], Database]) -> Weakened:
 
 def findings(database: Database) -> list[Finding]:
     return asyncio.run(audit(database.superuser_url, read_access())).findings
-
-
-def mended(database: Database, found: list[Finding]) -> list[Finding]:
-    """What is found once each mend of a check was pasted."""
-    asyncio.run(run_sql(database.superuser_url, *(finding.mend for finding in found if finding.check in checks())))
-    return findings(database)

@@ -71,7 +71,7 @@ def test_only_the_trigger_that_was_read_is_passed_over(weakened: Weakened) -> No
     )
     (found,) = proof(another)
     assert (found.object, found.what[:13]) == ("app.tasks.another", "breaks SEC013")
-    assert found.mend == "read: pgrls explain SEC013"
+    assert found.mend == "-- In a shell: pgrls explain SEC013"
 
 
 @installed

@@ -135,6 +135,15 @@ def test_a_finding_is_one_line_with_its_mend_below() -> None:
     assert last == "todo on 127.0.0.1:5432: 4 findings (catalog checks: 27)"
 
 
+def test_a_mend_for_several_findings_in_a_row_stands_below_the_last() -> None:
+    same = [Finding("probe", "app.tasks", f"{number} rows", "-- Look.") for number in (1, 2)]
+    assert written("text", same).splitlines()[:-1] == [
+        "probe: app.tasks 1 rows",
+        "probe: app.tasks 2 rows",
+        "    -- Look.",
+    ]
+
+
 # --- json ---
 
 
