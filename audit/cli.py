@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from audit.access import AccessError, read_access
-from audit.checks import checks
 from audit.examination import audit
+from audit.explanations import explanations
 from audit.finding import CannotLook
 from audit.report import renderers
 
@@ -20,14 +20,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--database-url", metavar="URL", help="default: MIGRATION_DATABASE_URL")
     parser.add_argument("--format", choices=renderers(), default="text", help="default: text")
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: standard output")
-    parser.add_argument("--explain", choices=checks(), metavar="CHECK", help="say what a check looks for, and why")
+    parser.add_argument(
+        "--explain", nargs="?", const="", metavar="NAME", help="say what NAME looks for, and why; without it, list all"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Audit, and give the exit code: 0 nothing found, 1 something, 2 it could not look."""
-    if options.explain:
-        print(checks()[options.explain])
-        return 0
+    if options.explain is not None:
+        return _explain(options.explain)
     url = options.database_url or os.environ.get("MIGRATION_DATABASE_URL")
     if not url:
         return _cannot_look("write --database-url, or set MIGRATION_DATABASE_URL")
@@ -43,6 +44,14 @@ def run(options: argparse.Namespace) -> int:
     except (AccessError, CannotLook, OSError) as error:
         return _cannot_look(str(error))
     return 1 if report.findings else 0
+
+
+def _explain(name: str) -> int:
+    known = explanations()
+    if name and name not in known:
+        return _cannot_look(f"{name}: there is no check of that name, but {', '.join(known)}")
+    print(known[name] if name else "\n".join(f"{each.name}: {each.what}" for each in known.values()))
+    return 0
 
 
 def _write(file: Path, text: str) -> None:

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import asyncpg
 
-from audit.catalog import Catalog, read_catalog
-from audit.finding import MIGRATE, CannotLook, Finding, in_words
+from audit.catalog import FACTS, Catalog, read_catalog
+from audit.finding import MIGRATE, CannotLook, Explanation, Finding, in_words
 
 POLICIES = Path(__file__).parents[1] / "db" / "policies"
 
@@ -129,3 +129,14 @@ def _differences(in_force: Catalog, said: Catalog) -> list[Finding]:
 
 def _line(stands: str | None) -> str:
     return "nothing" if stands is None else " ".join(stands.split())
+
+
+def explanation() -> Explanation:
+    return Explanation(
+        name="drift",
+        what="what is in force where db/policies/ says otherwise, or nothing; and files that cannot be applied.",
+        why="what was reviewed is then not what guards the rows: somebody changed the database by hand.",
+        mend="todo-api migrate, in a shell, puts db/policies/ in force; or write into the files what is right.",
+        how="db/policies/ is applied as a migration applies it, in a transaction that is rolled back.\n"
+        f"Compared before and after: {', '.join(FACTS)}.",
+    )

@@ -28,6 +28,27 @@ class Finding:
     mend: str
 
 
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What stands behind the name of a check.
+
+    Args:
+        what: it finds.
+        why: that matters.
+        mend: what mends it, in general.
+        how: it looks: a query, or what is tried.
+    """
+
+    name: str
+    what: str
+    why: str
+    mend: str
+    how: str
+
+    def __str__(self) -> str:
+        return f"{self.name}\n\nWhat: {self.what}\nWhy:  {self.why}\nMend: {self.mend}\n\n{self.how}"
+
+
 def in_words(what_to_do: str) -> str:
     """A mend that is no SQL, as a comment of one line: so all mends of a report can be pasted, one after another."""
     return f"-- {' '.join(what_to_do.split())}"

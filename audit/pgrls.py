@@ -11,7 +11,7 @@ from typing import Any
 
 from audit.access import Access
 from audit.connection import libpq_environment
-from audit.finding import MIGRATE, CannotLook, Finding, in_words
+from audit.finding import MIGRATE, CannotLook, Explanation, Finding, in_words
 
 SUPPRESSED = Path(__file__).with_name("pgrls.toml")
 NOT_INSTALLED = "not installed (pip install todo-api[audit])"
@@ -127,3 +127,14 @@ async def _pgrls(url: str, *arguments: str) -> dict[str, Any]:
             process.kill()
             await process.communicate()
     return said
+
+
+def explanation() -> Explanation:
+    return Explanation(
+        name="pgrls",
+        what="a rule of pgrls that is broken, or a table of schema app that pgrls does not prove to be isolated.",
+        why="other people wrote these rules, and Z3 looks at all values there are, where a probe tries some.",
+        mend="what the other checks print mends most of it; pgrls explain RULE, in a shell, tells of a rule.",
+        how=f"On schema app: pgrls lint, and pgrls verify in the modes {', '.join(_OF_EVERY_TABLE + _WAYS_AROUND)}.\n\n"
+        + SUPPRESSED.read_text().strip(),
+    )

@@ -3,52 +3,40 @@
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import asyncpg
 
 from audit.access import Access
-from audit.finding import Finding
+from audit.finding import Explanation, Finding
 
 _HEADER = re.compile(r"-- What: (?P<what>.+?)\n-- Why: (?P<why>.+?)\n-- Mend: (?P<mend>.+?)\n(?!--)", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """A query that gives a row (object, what, mend) for each fault, and reads db/access.toml as
-    `current_setting('audit.access')::jsonb`. Its mend is SQL without the last semicolon, or a comment."""
-
-    name: str
-    what: str
-    why: str
-    mend: str
-    sql: str
-
-    def __str__(self) -> str:
-        return f"{self.name}\n\nWhat: {self.what}\nWhy:  {self.why}\nMend: {self.mend}\n\n{self.sql}"
-
-
 @cache
-def checks() -> dict[str, Check]:
-    """All of them, by their names."""
+def checks() -> dict[str, Explanation]:
+    """All of them, by their names.
+
+    Each is a query that gives a row (object, what, mend) for each fault, and reads db/access.toml as
+    `current_setting('audit.access')::jsonb`. The mend is SQL without its last semicolon, or a comment.
+    """
     return {check.name: check for check in _read()}
 
 
-def _read() -> Iterator[Check]:
+def _read() -> Iterator[Explanation]:
     for file in sorted(Path(__file__).parent.glob("*.sql")):
         text = file.read_text()
         header = _HEADER.match(text)
         if header is None:
             raise ValueError(f"{file.name} does not begin with -- What:, -- Why: and -- Mend:")
         sentences = {name: " ".join(said.replace("\n--", " ").split()) for name, said in header.groupdict().items()}
-        yield Check(name=file.stem, sql=text[header.end() :].strip(), **sentences)
+        yield Explanation(name=file.stem, how=text[header.end() :].strip(), **sentences)
 
 
-async def examine(connection: asyncpg.Connection, check: Check) -> list[Finding]:
+async def examine(connection: asyncpg.Connection, check: Explanation) -> list[Finding]:
     """Run a check within a transaction that knows the access: see `tell`."""
-    rows = await connection.fetch(check.sql)
+    rows = await connection.fetch(check.how)
     return [Finding(check.name, of, what, mend if mend.startswith("--") else f"{mend};") for of, what, mend in rows]
 
 

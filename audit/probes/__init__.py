@@ -3,23 +3,14 @@
 # ruff: noqa: S608 - every name is quoted, and every value is invented
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import asyncpg
 
 from audit.access import Access
 from audit.finding import MIGRATE, CannotLook, Finding, in_words
 from audit.probes.attempts import Attempts
-from audit.probes.statements import (
-    State,
-    Statement,
-    new_row,
-    new_rows,
-    on_columns,
-    on_rows,
-    prepared,
-    without_a_filter,
-)
+from audit.probes.statements import NEVER_GRANTED, NEVER_SET, State, Users, new_row, prepared, statements, states
 from audit.probes.tables import Target, quote, quote_identifier, read_targets
 
 # Nobody is kept waiting: the rows that are locked are invented, and what would lock a table is never run.
@@ -36,10 +27,6 @@ CREATE FUNCTION pg_temp.audit_reached() RETURNS boolean LANGUAGE plpgsql VOLATIL
   $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'assert_failure'; END $$;
 GRANT EXECUTE ON FUNCTION pg_temp.audit_reached() TO PUBLIC;
 """
-
-# Each passes row-level security by, so that no line of db/access.toml can grant it.
-_NEVER = ("TRUNCATE", "REFERENCES", "TRIGGER", "MAINTAIN")
-_OTHERS = "the other's"
 
 
 async def probe(
@@ -84,8 +71,7 @@ class _Probes:
         self.connection = connection
         self.access = access
         self.mark = mark
-        # Which of two ids is the greater must not decide what is found: both are callers and both are victims.
-        self.alice, self.bob, self.third = (f"{mark}-{name}" for name in ("alice", "bob", "third"))
+        self.users = Users(mark)
         self.attempts = Attempts(connection)
         self.found: list[Finding] = []
         self.left_out: list[str] = []
@@ -103,31 +89,19 @@ class _Probes:
             progress("probes without a caller")
             await self.connection.execute("SAVEPOINT without_a_caller")
             await self._insert_as_connected(targets)
-            await self._try_all(roles, targets, [State("never set", None)])
+            await self._try_all(roles, targets, [NEVER_SET])
             await self.connection.execute("ROLLBACK TO SAVEPOINT without_a_caller")
         else:
             self.left_out.append("app.user_id never set: this connection begins with one")
         for target in targets:
             progress(f"probes of {target.name}")
             await self._insert_by_the_front_door(target)
-        await self._try_all(roles, targets, self._states())
+        await self._try_all(roles, targets, states(self.users))
         for role in roles:
             for target in targets:
                 await self._never_granted(role, target)
         done = [f"{self.attempts.made:,} probes", *self.left_out]
         return self.found + self.attempts.findings(), "; ".join(done)
-
-    def _states(self) -> list[State]:
-        return [
-            State("own", self.alice),
-            State(_OTHERS, self.bob),
-            State("a third user's", self.third),
-            State("''", ""),
-            State("very long", self.alice * 50, odd=True),
-            State("not ASCII", f"{self.alice}\u00e9", odd=True),
-            State("in the other case", self.alice.upper()),
-            State("a pattern", f"{self.mark}%", odd=True),
-        ]
 
     async def _roles(self) -> list[str]:
         """Those that can be taken, and one that nothing was ever granted to."""
@@ -171,14 +145,16 @@ class _Probes:
     # --- rows to be after ---
 
     async def _insert_as_connected(self, targets: list[Target]) -> bool:
-        rows = [self._row(target, user) for target in targets for user in (self.alice, self.bob)]
+        rows = [self._row(target, user) for target in targets for user in (self.users.alice, self.users.bob)]
         return await self._made(f"SET LOCAL ROLE NONE; {'; '.join(rows)}")
 
     async def _insert_by_the_front_door(self, target: Target) -> None:
         for role, grants in target.rules.access.items():
             if grants.rows == "own" and grants.insert:
                 insert = new_row(target)
-                if await self._made("; ".join(f"{_as(role, user)}; {insert}" for user in (self.alice, self.bob))):
+                if await self._made(
+                    "; ".join(f"{_as(role, user)}; {insert}" for user in (self.users.alice, self.users.bob))
+                ):
                     return
         if not await self._insert_as_connected([target]):
             what = "has no row of an invented user: no role of db/access.toml, nor the connected one, can insert it"
@@ -216,21 +192,10 @@ class _Probes:
                 for state in states:
                     before = "" if state.user_id is None else f"SET LOCAL app.user_id = {quote(state.user_id)}; "
                     before = f"SET LOCAL ROLE {quote_identifier(role)}; {before}"
-                    for statement in self._statements(target, state):
+                    for statement in statements(target, state, self.users, self._plan(target)):
                         grants = target.rules.access.get(role)
                         await self.attempts.make(before, role, target, state, statement, grants)
         await self.connection.execute("ROLLBACK TO SAVEPOINT probe; RELEASE SAVEPOINT probe")
-
-    def _statements(self, target: Target, state: State) -> Iterator[Statement]:
-        plan = self._plan(target)
-        yield from on_rows(target, state, "its own", self.alice, plan)
-        yield from on_rows(target, state, _OTHERS, self.bob, plan)
-        yield from on_rows(target, state, "a missing", self.third, plan)
-        yield from new_rows(target, state, self.bob if state.user_id != self.bob else self.alice, plan)
-        if state.name == "own":
-            yield from on_columns(target, self.alice, self.bob)
-        elif state.name != _OTHERS:
-            yield from without_a_filter(target)
 
     async def _never_granted(self, role: str, target: Target) -> None:
         grants = target.rules.access.get(role)
@@ -240,7 +205,7 @@ class _Probes:
         # What comes with owning a table cannot be taken away from a role that nobody logs in as.
         if grants is not None and grants.rows == "none" and await self.connection.fetchval(owner, target.name, role):
             return
-        for privilege in _NEVER:
+        for privilege in NEVER_GRANTED:
             if privilege != "MAINTAIN" or self.connection.get_server_version().major >= 17:
                 await self.attempts.ask(role, target, privilege)
 

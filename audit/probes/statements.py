@@ -33,6 +33,37 @@ class State:
     odd: bool = False
 
 
+NEVER_SET = State("never set", None)
+_OTHERS = "the other's"
+
+# Each passes row-level security by, so that no line of db/access.toml can grant it.
+NEVER_GRANTED = ("TRUNCATE", "REFERENCES", "TRIGGER", "MAINTAIN")
+
+
+@dataclass(frozen=True, slots=True)
+class Users:
+    """Invented. Which of two ids is the greater must not decide what is found: alice and bob are callers and victims.
+
+    Args:
+        mark: what no id in the database begins with.
+    """
+
+    mark: str
+
+    @property
+    def alice(self) -> str:
+        return f"{self.mark}-alice"
+
+    @property
+    def bob(self) -> str:
+        return f"{self.mark}-bob"
+
+    @property
+    def third(self) -> str:
+        """Has no row anywhere."""
+        return f"{self.mark}-third"
+
+
 @dataclass(frozen=True, slots=True)
 class Statement:
     """One thing to try.
@@ -74,6 +105,36 @@ def _has(grants: Grants, command: str, column: str) -> bool:
     return bool(columns) if column == "*" else column in columns
 
 
+def states(users: Users) -> list[State]:
+    """What app.user_id is set to, in turn."""
+    return [
+        State("own", users.alice),
+        State(_OTHERS, users.bob),
+        State("a third user's", users.third),
+        State("''", ""),
+        State("very long", users.alice * 50, odd=True),
+        State("not ASCII", f"{users.alice}\u00e9", odd=True),
+        State("in the other case", users.alice.upper()),
+        State("a pattern", f"{users.mark}%", odd=True),
+    ]
+
+
+def statements(target: Target, state: State, users: Users, plan: str) -> Iterator[Statement]:
+    """All that is tried on a table while app.user_id is so.
+
+    Args:
+        plan: what the names of the prepared statements begin with.
+    """
+    yield from _on_rows(target, state, "its own", users.alice, plan)
+    yield from _on_rows(target, state, _OTHERS, users.bob, plan)
+    yield from _on_rows(target, state, "a missing", users.third, plan)
+    yield from _new_rows(target, state, users.bob if state.user_id != users.bob else users.alice, plan)
+    if state.name == "own":
+        yield from _on_columns(target, users.alice, users.bob)
+    elif state.name != _OTHERS:
+        yield from _without_a_filter(target)
+
+
 def prepared(target: Target) -> dict[str, str]:
     """What is prepared once and executed as every role and caller: a plan must not outlive either."""
     table, owner = target.name, target.owner
@@ -85,7 +146,7 @@ def prepared(target: Target) -> dict[str, str]:
     }
 
 
-def on_rows(target: Target, state: State, whose: str, user_id: str, plan: str) -> Iterator[Statement]:
+def _on_rows(target: Target, state: State, whose: str, user_id: str, plan: str) -> Iterator[Statement]:
     """Every form of every command that is after the rows of one user.
 
     Args:
@@ -157,7 +218,7 @@ def _merge_insert(target: Target, state: State, whose: str, user_id: str, reache
     sql = _merge(target, quote(user_id), f"NOT MATCHED THEN {insert}")
     needs = _inserts(target) | {("select", target.rules.owner_column)}
     # One that has the mark already stands in its own way.
-    stands = _conflicts(target) and state.name in ("own", "the other's")
+    stands = _conflicts(target) and state.name in ("own", _OTHERS)
     new: frozenset[Outcome] = frozenset({VIOLATED}) if stands else _new(state)
     return Statement("INSERT", "MERGE", f"{whose} row", sql, needs, frozenset({0}) if reaches else new)
 
@@ -167,7 +228,7 @@ def new_row(target: Target) -> str:
     return _insert(target, f"VALUES ({target.values()})")
 
 
-def new_rows(target: Target, state: State, other: str, plan: str) -> Iterator[Statement]:
+def _new_rows(target: Target, state: State, other: str, plan: str) -> Iterator[Statement]:
     """Every form of INSERT.
 
     Args:
@@ -178,7 +239,7 @@ def new_rows(target: Target, state: State, other: str, plan: str) -> Iterator[St
     both = needs | {("select", column)}
     allowed = _new(state)
     # The two users have a row of the same key each, where a key can be chosen.
-    stands = _conflicts(target) and state.name in ("own", "the other's")
+    stands = _conflicts(target) and state.name in ("own", _OTHERS)
     plain = frozenset({VIOLATED}) if stands else allowed
     nothing = frozenset({0}) if stands else allowed
 
@@ -197,13 +258,13 @@ def new_rows(target: Target, state: State, other: str, plan: str) -> Iterator[St
         reads: frozenset[Need] = frozenset(("select", column.name) for column in key)
         needs_both = needs | reads | {("update", target.updated.name)}
         yield statement("ON CONFLICT DO UPDATE", upsert, needs_both, allowed)
-    for whose, user in (("its own", state.user_id or ""), ("the other's", other)):
+    for whose, user in (("its own", state.user_id or ""), (_OTHERS, other)):
         sql = _insert_for(target, quote(user))
         mine = plain if user == state.user_id else frozenset({REFUSED})
         yield statement(f"as {whose}", sql, needs | {("insert", column)}, mine)
 
 
-def without_a_filter(target: Target) -> Iterator[Statement]:
+def _without_a_filter(target: Target) -> Iterator[Statement]:
     """What reads no column, so that policies for SELECT are not asked. For a caller without any row.
 
     `pg_temp.audit_reached` fails at the first row, before anything is locked.
@@ -217,7 +278,7 @@ def without_a_filter(target: Target) -> Iterator[Statement]:
     yield Statement("DELETE", "no filter", any_row, delete, frozenset({("delete", "*")}), none)
 
 
-def on_columns(target: Target, user_id: str, other: str) -> Iterator[Statement]:
+def _on_columns(target: Target, user_id: str, other: str) -> Iterator[Statement]:
     """Each column by itself, as the user whose row it is."""
     table, column = target.name, target.rules.owner_column
     where = f"WHERE {target.owner} = {quote(user_id)}"

@@ -8,15 +8,15 @@ from pathlib import Path
 from string import Template
 
 from audit.access import Grants, Table
-from audit.checks import checks
+from audit.explanations import explanations
 from audit.finding import Finding
+from audit.pgrls import NOT_INSTALLED
 from audit.policies import Policy
 from audit.report import Report, capital, count, visible
 
 _PAGE = Path(__file__).with_name("page.html")
 _TICK = "M5 12.5l4.5 4.5L19 7.5"
 _CROSS = "M6.5 6.5l11 11M17.5 6.5l-11 11"
-_NOTHING_SAID = '<span class="none">&ndash;</span>'
 _NOTHING = '<span class="none">nothing</span>'
 _CODE = re.compile("`([^`]+)`")
 _COMMANDS = ("SELECT", "INSERT", "UPDATE", "DELETE")
@@ -74,8 +74,7 @@ def _findings(report: Report) -> str:
 
 
 def _finding(number: int, finding: Finding) -> str:
-    check = checks().get(finding.check)
-    why = f"<p>{_text(capital(check.why))}</p>" if check else ""
+    why = f"<p>{_text(capital(explanations()[finding.check].why))}</p>"
     return (
         f'<li id="finding-{number}"><h3>{number}. {_code(finding.object)} {_text(finding.what)}</h3>'
         f'{why}<p class="soft">Found by {_code(finding.check)}. What mends it:</p>{_block(finding.mend)}</li>\n'
@@ -166,21 +165,18 @@ def _told(policies: list[Policy]) -> str:
 
 
 def _done(report: Report) -> str:
-    found = [finding.check for finding in report.findings]
     rows = [
-        [_code(check.name), _text(capital(check.what)), _text(capital(check.why)), _result(found.count(check.name))]
-        for check in checks().values()
-    ]
-    rows += [
-        [_code(name), "Each of its findings says what.", _NOTHING_SAID, _result(found.count(name))]
-        for name in dict.fromkeys(found)
-        if name not in checks()
+        [_code(each.name), _text(capital(each.what)), _text(capital(each.why)), _result(each.name, report)]
+        for each in explanations().values()
     ]
     heads = ("Check", "Finds", "Why it matters", "Result")
     return f"{_facts(report.done)}\n{_table('checks', 'Every check, and what it found', heads, rows)}"
 
 
-def _result(findings: int) -> str:
+def _result(name: str, report: Report) -> str:
+    if report.done.get(name) == NOT_INSTALLED:
+        return '<span class="tag">not installed</span>'
+    findings = [finding.check for finding in report.findings].count(name)
     return f'<span class="tag {"bad" if findings else "good"}">{count(findings)}</span>'
 
 

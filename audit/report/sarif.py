@@ -5,8 +5,8 @@ import json
 import re
 from typing import Any
 
-from audit.checks import checks
-from audit.finding import Finding
+from audit.explanations import explanations
+from audit.finding import Explanation, Finding
 from audit.policies import Policy
 from audit.report import Report, capital
 from audit.versions import ACCESS_PATH
@@ -29,13 +29,13 @@ def render(report: Report) -> str:
 
 
 def _run(report: Report) -> Json:
-    rules = sorted({*checks(), *(finding.check for finding in report.findings)})
+    rules = list(explanations())
     return {
         "tool": {
             "driver": {
                 "name": "todo-api audit",
                 "version": report.versions.get("todo-api", "unknown"),
-                "rules": [_rule(name) for name in rules],
+                "rules": [_rule(each) for each in explanations().values()],
             }
         },
         # It came to its end: §3.20.14. The time is of RFC 3339, in UTC: §3.9.
@@ -54,15 +54,14 @@ def _artifact(path: str, digest: str) -> Json:
     return {"location": {"uri": path}, "hashes": {"sha-256": digest}}
 
 
-def _rule(name: str) -> Json:
-    check = checks().get(name)
+def _rule(explanation: Explanation) -> Json:
     said = {
-        "shortDescription": capital(check.what) if check else f"Something is otherwise than it was specified: {name}.",
-        "fullDescription": capital(check.why) if check else f"What db/access.toml does not allow is forbidden: {name}.",
-        "help": check.mend if check else "Each result says what mends it.",
+        "shortDescription": capital(explanation.what),
+        "fullDescription": capital(explanation.why),
+        "help": capital(explanation.mend),
     }
     return {
-        "id": name,
+        "id": explanation.name,
         **{member: {"text": text} for member, text in said.items()},
         "defaultConfiguration": {"level": "error"},
     }

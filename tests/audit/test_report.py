@@ -17,8 +17,9 @@ import pytest
 from markdown_it import MarkdownIt
 
 from audit.access import read_access
-from audit.checks import checks
+from audit.explanations import explanations
 from audit.finding import Finding
+from audit.pgrls import NOT_INSTALLED
 from audit.policies import policy_files, read_policies
 from audit.report import Report, renderers
 from audit.versions import versions
@@ -180,7 +181,7 @@ def test_the_schema_of_sarif_refuses_what_is_none() -> None:
 def test_sarif_has_a_rule_for_every_check_and_every_result_names_its_own() -> None:
     run = run_of(written("sarif"))
     rules = [rule["id"] for rule in run["tool"]["driver"]["rules"]]
-    assert set(rules) == {*checks(), "drift", "probe", "pgrls"}
+    assert rules == list(explanations())
     assert [rules[result["ruleIndex"]] for result in run["results"]] == [finding.check for finding in FINDINGS]
 
 
@@ -255,6 +256,17 @@ def test_the_page_holds_every_policy_with_what_it_means_and_every_hash() -> None
         assert policy.says.replace("`", "") in text
         assert policy.sql in text
     assert all(said in text for said in versions("18.1").values())
+
+
+def test_the_page_tells_of_every_check_what_it_found() -> None:
+    page = " ".join(Page(written("html")).texts["tr"])
+    for each in explanations().values():
+        assert each.name in page
+        assert each.why[1:] in page
+    assert re.search(r"pgrls.+1 finding", page)
+    page = written("html", [], done={"pgrls": NOT_INSTALLED})
+    assert page.count(">no finding<") == len(explanations()) - 1 + len(read_access().tables)
+    assert page.count(">not installed<") == 1
 
 
 def test_a_table_is_called_clean_only_when_nothing_at_all_was_found() -> None:
