@@ -6,12 +6,14 @@ import os
 import secrets
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from audit.access import AccessError, read_access
 from audit.examination import audit
 from audit.explanations import explanations
-from audit.finding import CannotLook
+from audit.finding import CannotLook, Progress
 from audit.report import renderers
 
 
@@ -35,7 +37,8 @@ def run(options: argparse.Namespace) -> int:
     if options.output and not options.output.parent.is_dir():
         return _cannot_look(f"{options.output} cannot be written: {options.output.parent} is no folder")
     try:
-        report = asyncio.run(audit(url, read_access(), _progress if sys.stderr.isatty() else lambda _: None))
+        with _progress() as progress:
+            report = asyncio.run(audit(url, read_access(), progress))
         written = renderers()[options.format](report)
         if options.output:
             _write(options.output, written + "\n")
@@ -77,8 +80,22 @@ def _replace(file: Path, text: str) -> None:
         new.unlink(missing_ok=True)
 
 
-def _progress(doing: str) -> None:
-    print(f"\r\033[K{doing}", end="", file=sys.stderr, flush=True)
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """A line on a terminal that says how far it is. It is gone afterwards, however that ends."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    try:
+        yield _show
+    finally:
+        _show("")
+
+
+def _show(doing: str) -> None:
+    # What is longer than the terminal would take a second line, which is never cleared.
+    width = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    print(f"\r\033[K{doing[: width - 1]}", end="", file=sys.stderr, flush=True)
 
 
 def _cannot_look(why: str) -> int:

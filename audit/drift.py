@@ -10,13 +10,12 @@ schema `app`, and a file that was rewritten first would no longer be what is jud
 the way without the same locks, nor a database be copied while somebody is connected to it.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
 import asyncpg
 
 from audit.catalog import FACTS, Catalog, read_catalog
-from audit.finding import MIGRATE, CannotLook, Explanation, Finding, in_words
+from audit.finding import MIGRATE, CannotLook, Explanation, Finding, Progress, in_words
 
 POLICIES = Path(__file__).parents[1] / "db" / "policies"
 
@@ -59,7 +58,7 @@ _UNABLE = (
 )
 
 
-async def drift(connection: asyncpg.Connection, progress: Callable[[str], None]) -> tuple[list[Finding], str]:
+async def drift(connection: asyncpg.Connection, progress: Progress) -> tuple[list[Finding], str]:
     """Apply db/policies/, compare the catalogs, and roll back. It locks the tables for a moment, see above.
 
     Args:

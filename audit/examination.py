@@ -34,12 +34,13 @@ async def audit(url: str, access: Access, progress: Progress = lambda _: None) -
     findings: list[Finding] = []
     done: dict[str, str] = {}
     try:
+        progress("connecting")
         connection = await connect(url)
         try:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 await tell(connection, access)
-                for check in checks().values():
-                    progress(check.name)
+                for number, check in enumerate(checks().values(), 1):
+                    progress(f"[{number}/{len(checks())}] {check.name}")
                     findings += await examine(connection, check)
                 done["catalog checks"] = str(len(checks()))
                 server = await connection.fetchval("SELECT current_setting('server_version')")

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-# Is told what is being done.
+# Is told what is being done, in a few words that hold no name of the database's.
 Progress = Callable[[str], None]
 
 

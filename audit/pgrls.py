@@ -4,14 +4,14 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from audit.access import Access
 from audit.connection import libpq_environment
-from audit.finding import MIGRATE, CannotLook, Explanation, Finding, in_words
+from audit.finding import MIGRATE, CannotLook, Explanation, Finding, Progress, in_words
 
 SUPPRESSED = Path(__file__).with_name("pgrls.toml")
 NOT_INSTALLED = "not installed (pip install todo-api[audit])"
@@ -33,7 +33,7 @@ def version() -> str | None:
         return None
 
 
-async def prove(url: str, access: Access, progress: Callable[[str], None]) -> tuple[list[Finding], str]:
+async def prove(url: str, access: Access, progress: Progress) -> tuple[list[Finding], str]:
     """Run `pgrls lint` and each mode of `pgrls verify` on schema `app`. Whatever is not PROVEN is a finding.
 
     Args:

@@ -3,12 +3,11 @@
 # ruff: noqa: S608 - every name is quoted, and every value is invented
 
 import secrets
-from collections.abc import Callable
 
 import asyncpg
 
 from audit.access import Access
-from audit.finding import MIGRATE, CannotLook, Finding, in_words
+from audit.finding import MIGRATE, CannotLook, Finding, Progress, in_words
 from audit.probes.attempts import Attempts
 from audit.probes.statements import NEVER_GRANTED, NEVER_SET, State, Users, new_row, prepared, statements, states
 from audit.probes.tables import Target, quote, quote_identifier, read_targets
@@ -30,7 +29,7 @@ GRANT EXECUTE ON FUNCTION pg_temp.audit_reached() TO PUBLIC;
 
 
 async def probe(
-    connection: asyncpg.Connection, access: Access, progress: Callable[[str], None] = lambda _: None
+    connection: asyncpg.Connection, access: Access, progress: Progress = lambda _: None
 ) -> tuple[list[Finding], str]:
     """Try every cell of db/access.toml as its role, for two invented users.
 
@@ -76,7 +75,7 @@ class _Probes:
         self.found: list[Finding] = []
         self.left_out: list[str] = []
 
-    async def run(self, progress: Callable[[str], None]) -> tuple[list[Finding], str]:
+    async def run(self, progress: Progress) -> tuple[list[Finding], str]:
         roles = await self._roles()
         targets, missing = await read_targets(self.connection, self.access, self.mark)
         absent = "is not there, or lacks its owner column"
@@ -86,17 +85,15 @@ class _Probes:
             await self.connection.execute(self._prepare(target))
         # Once app.user_id was set, it is never again as if it had not been.
         if await self.connection.fetchval("SELECT current_setting('app.user_id', true) IS NULL"):
-            progress("probes without a caller")
             await self.connection.execute("SAVEPOINT without_a_caller")
             await self._insert_as_connected(targets)
-            await self._try_all(roles, targets, [NEVER_SET])
+            await self._try_all(roles, targets, [NEVER_SET], progress)
             await self.connection.execute("ROLLBACK TO SAVEPOINT without_a_caller")
         else:
             self.left_out.append("app.user_id never set: this connection begins with one")
         for target in targets:
-            progress(f"probes of {target.name}")
             await self._insert_by_the_front_door(target)
-        await self._try_all(roles, targets, states(self.users))
+        await self._try_all(roles, targets, states(self.users), progress)
         for role in roles:
             for target in targets:
                 await self._never_granted(role, target)
@@ -185,11 +182,12 @@ class _Probes:
         statements = prepared(target).items()
         return "; ".join(f"PREPARE {quote_identifier(self._plan(target) + verb)} AS {sql}" for verb, sql in statements)
 
-    async def _try_all(self, roles: list[str], targets: list[Target], states: list[State]) -> None:
+    async def _try_all(self, roles: list[str], targets: list[Target], states: list[State], progress: Progress) -> None:
         await self.connection.execute("SET LOCAL ROLE NONE; SAVEPOINT probe")
         for role in roles:
             for target in targets:
                 for state in states:
+                    progress(f"probes {self.attempts.made:,}")
                     before = "" if state.user_id is None else f"SET LOCAL app.user_id = {quote(state.user_id)}; "
                     before = f"SET LOCAL ROLE {quote_identifier(role)}; {before}"
                     for statement in statements(target, state, self.users, self._plan(target)):

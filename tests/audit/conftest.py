@@ -1,7 +1,9 @@
 """A database that was weakened by hand, and what the audit says of it."""
 
 import asyncio
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +11,9 @@ from audit.access import read_access
 from audit.examination import audit
 from audit.finding import Finding
 from tests.conftest import Database, run_sql
+
+# The command as it is installed.
+TODO_API = Path(sys.executable).with_name("todo-api")
 
 Weakened = Callable[..., Database]
 

