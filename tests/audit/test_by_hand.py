@@ -34,6 +34,13 @@ BY_HAND = {
         "FOREIGN KEY (whose, task) REFERENCES app.tasks ON DELETE CASCADE); "
         "GRANT SELECT, INSERT ON app.comments TO todo_api"
     ),
+    "a trigger that does more": (
+        "CREATE OR REPLACE FUNCTION app.advance_updated_at() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN NEW.description := current_user; RETURN NEW; END $$"
+    ),
+    "an id that tells whose it is": (
+        "CREATE OR REPLACE FUNCTION app.uuidv7() RETURNS uuid LANGUAGE sql RETURN md5(app.current_user_id())::uuid"
+    ),
 }
 
 BY_HAND_ON_ROLES = {
@@ -100,7 +107,7 @@ def test_what_was_done_to_a_role_is_mended_by_what_the_audit_prints(
 
 def audit(url: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [TODO_API, "audit", "--database-url", url], capture_output=True, text=True, check=False, timeout=60
+        [TODO_API, "audit", "--database-url", url], capture_output=True, text=True, check=False, timeout=20
     )
 
 

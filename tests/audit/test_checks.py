@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -14,6 +15,7 @@ from audit.finding import Finding
 from tests.audit.conftest import findings
 from tests.conftest import Database
 
+CREATE_TASKS = Path("db/migrations/versions/2026-11-21-0900_create_tasks.py").read_text()
 OWN = "owner_id = (SELECT app.current_user_id())"
 DEFINER = "LANGUAGE sql SECURITY DEFINER SET search_path = '' AS 'SELECT 1'"
 IDENTITY = "CREATE OR REPLACE FUNCTION app.current_user_id() RETURNS text LANGUAGE sql STABLE PARALLEL SAFE"
@@ -125,6 +127,17 @@ WEAKENINGS = {
     f"{IDENTITY} SET search_path = '' RETURN nullif(public.current_setting('app.user_id', true), '')": (
         "identity_altered"
     ),
+    "CREATE OR REPLACE FUNCTION app.advance_updated_at() RETURNS trigger LANGUAGE plpgsql SET search_path = '' AS "
+    "$$ BEGIN NEW.owner_id := 'mallory'; RETURN NEW; END $$": "function_altered",
+    "ALTER FUNCTION app.advance_updated_at() SECURITY DEFINER": "function_altered",
+    "ALTER FUNCTION app.advance_updated_at() SET app.user_id = 'alice'": "function_altered",
+    "ALTER FUNCTION app.advance_updated_at() PARALLEL SAFE STRICT": "function_altered",
+    "CREATE OR REPLACE FUNCTION app.uuidv7() RETURNS uuid LANGUAGE sql PARALLEL SAFE SET search_path = '' "
+    "RETURN md5(current_setting('app.user_id'))::uuid": "function_altered",
+    "CREATE FUNCTION public.uuidv7() RETURNS uuid LANGUAGE sql AS 'SELECT gen_random_uuid()';"
+    "CREATE OR REPLACE FUNCTION app.uuidv7() RETURNS uuid LANGUAGE sql PARALLEL SAFE SET search_path = '' "
+    "RETURN public.uuidv7()": "function_altered",
+    "ALTER FUNCTION app.uuidv7() STABLE LEAKPROOF": "function_altered",
     # Whose it is
     "ALTER TABLE app.tasks OWNER TO postgres": "owner_wrong",
     "ALTER SCHEMA alembic OWNER TO todo_api": "owner_wrong",
@@ -296,6 +309,20 @@ async def test_the_callers_search_path_changes_nothing(in_vain: asyncpg.Connecti
 async def test_a_missing_table_or_column_is_found(in_vain: asyncpg.Connection, statement: str) -> None:
     await in_vain.execute(statement)
     assert "table_missing" in {finding.check for finding in await look(in_vain)}
+
+
+@pytest.mark.parametrize("function", ["app.uuidv7()", "app.advance_updated_at()"])
+async def test_a_missing_function_is_found(in_vain: asyncpg.Connection, function: str) -> None:
+    await in_vain.execute(f"DROP FUNCTION {function} CASCADE")
+    (found,) = await look(in_vain)
+    assert (found.check, found.object) == ("function_altered", function)
+    assert found.what.startswith("does not exist")
+
+
+async def test_an_upgrade_to_postgres_18_leaves_a_function_that_is_no_finding(in_vain: asyncpg.Connection) -> None:
+    (before_18,) = re.findall(r"ELSE\n\s+CREATE (FUNCTION app\.uuidv7.+?END;)\n", CREATE_TASKS, re.DOTALL)
+    await in_vain.execute(f"CREATE OR REPLACE {before_18}")
+    assert await look(in_vain) == []
 
 
 async def test_a_missing_role_is_found_and_its_mend_works(in_vain: asyncpg.Connection) -> None:
