@@ -117,7 +117,7 @@ def _run(template: str, url: str, *arguments: str) -> tuple[_Reports, int]:
     return reports, pytest.main([*_QUIETLY, *arguments], [reports])
 
 
-def in_a_copy(mutant: Mutant) -> str:
+def in_a_copy(mutant: Mutant, url: str) -> str:
     """The first test that fails in a copy of the repository with one file replaced, or nothing."""
     names = (*OF_PYTHON.get(mutant.file, ()), *(name for names in OF_PYTHON.values() for name in names))
     files = _paths(dict.fromkeys(names)) if mutant.by == "python" else [OF_MIGRATIONS]
@@ -128,7 +128,7 @@ def in_a_copy(mutant: Mutant) -> str:
         ran = subprocess.run(
             [sys.executable, "-m", "pytest", "-x", *_QUIETLY, *files],
             cwd=tree,
-            env=os.environ | {"PYTHONPATH": folder, "TEST_DATABASE": "embedded"},
+            env=os.environ | {"PYTHONPATH": folder, "TEST_DATABASE": "url", "TEST_DATABASE_URL": url},
             capture_output=True,
             text=True,
             check=False,

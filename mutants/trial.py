@@ -19,6 +19,7 @@ from audit.finding import CannotLook
 from mutants import Mutant, suite
 
 _NAME = "mutant"
+_DROP_ROLES = "DROP ROLE IF EXISTS todo_api, todo_owner"  # what is weakened in one must not be found in the next
 _BY_HAND = "\nCOMMIT;"  # the end of a migration
 
 
@@ -74,7 +75,7 @@ def of(mutant: Mutant, url: str, script: str) -> Outcome:
         script: what `migration` gave.
     """
     if mutant.by == "python":  # its database is as it should be, so that an audit has nothing to find
-        return Outcome(mutant, "", (), suite.in_a_copy(mutant))
+        return Outcome(mutant, "", (), _in_a_copy(mutant, url))
     with _database(url) as database:
         try:
             run_sql(database, _weakened(script, mutant))
@@ -83,7 +84,7 @@ def of(mutant: Mutant, url: str, script: str) -> Outcome:
         checks = _checks(database)
         test = suite.in_database(_NAME, url)
     if not checks and not test:
-        test = suite.in_a_copy(mutant)
+        test = _in_a_copy(mutant, url)
     return Outcome(mutant, "", checks, test)
 
 
@@ -95,13 +96,20 @@ def without_the_wall(url: str, script: str) -> str:
         return suite.without_the_wall(_NAME, url)
 
 
+def _in_a_copy(mutant: Mutant, url: str) -> str:
+    try:
+        return suite.in_a_copy(mutant, url)
+    finally:
+        run_sql(url, _DROP_ROLES)
+
+
 @contextmanager
 def _database(url: str) -> Iterator[str]:
     run_sql(url, f"CREATE DATABASE {_NAME} ENCODING 'UTF8' TEMPLATE template0")
     try:
         yield make_url(url).set(database=_NAME).render_as_string(hide_password=False)
     finally:
-        run_sql(url, f"DROP DATABASE {_NAME} WITH (FORCE)", "DROP ROLE IF EXISTS todo_api, todo_owner")
+        run_sql(url, f"DROP DATABASE {_NAME} WITH (FORCE)", _DROP_ROLES)
 
 
 def _weakened(script: str, mutant: Mutant) -> str:
