@@ -25,10 +25,10 @@ WITH expected (signature, returns, language, parallel, bodies, written) AS (
 SELECT signature,
        CASE WHEN pg_proc.oid IS NULL THEN format('does not exist, or is no function that returns %s', returns)
             WHEN prosecdef THEN 'runs with the rights of its owner'
+            WHEN body <> ALL (bodies) THEN format('does otherwise: %s', left(body, 500))
             WHEN (lanname, provolatile, proparallel) IS DISTINCT FROM (language, 'v'::"char", parallel::"char")
             THEN 'is in another language, or not VOLATILE, or promises more of parallel plans'
             WHEN proconfig IS DISTINCT FROM '{"search_path=\"\""}' THEN 'has other settings than search_path = '''''
-            WHEN body <> ALL (bodies) THEN format('does otherwise: %s', left(body, 500))
             ELSE 'is strict, or said to be leakproof, or has a support function' END,
        -- Nothing can use what is not there, and what used it was dropped with it.
        CASE WHEN pg_proc.oid IS NULL
