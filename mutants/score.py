@@ -1,11 +1,11 @@
 """The score in a line, and docs/mutation-score.md."""
 
 from collections.abc import Iterable
-from itertools import groupby
 
 from mutants.suite import OF_SQL
 from mutants.trial import Outcome
 
+NOBODY = "**nobody**"
 PREAMBLE = f"""\
 # Mutation score
 
@@ -16,9 +16,11 @@ generated from the policy files as Postgres's own parser reads them ([mutants/sq
 statement of a file can be changed to are in [mutants/by_hand.sql](../mutants/by_hand.sql), those of Python in
 [mutants/python.py](../mutants/python.py).
 
-*The audit* names the checks that found it; pgrls is asked only when none of the others did. *The tests* names the first
-that failed. For SQL these are {", ".join(OF_SQL)}; "the service does not start" means that its guard refused the
-database before any test could ask it something. A wall within a door is two defences, so that many a mutant lets nobody
+*The audit* names the checks that found it; pgrls is asked only when none of the others did. A changed module leaves the
+database as it should be, so that the audit is not asked. *The tests* names the first that failed, of
+{", ".join(OF_SQL)} for SQL; "the service does not start" means that its guard refused it before any test could
+ask something. Where neither noticed, because a new database is as it should be in spite of the mutant, the tests of
+migrations are asked, which begin with others. A door in a wall is two defences, so that many a mutant lets nobody
 through: it is to be noticed all the same.
 """
 
@@ -48,8 +50,9 @@ def page(outcomes: list[Outcome], proofs: dict[str, str], scores: dict[str, str]
     """Markdown: the scores, those that are equivalent with their proofs, and a table of each statement's mutants."""
     parts = [PREAMBLE, _table(("score", "killed / total"), scores.items())]
     parts += ["\n## Equivalent\n", _table(("mutant", "why nobody could notice"), proofs.items())]
-    for name, group in groupby(outcomes, key=lambda outcome: outcome.mutant.of):
-        parts += [f"\n## {name}\n", _table(("mutant", "the audit", "the tests"), map(_row, group))]
+    for name in dict.fromkeys(outcome.mutant.of for outcome in outcomes):
+        rows = [_row(outcome) for outcome in outcomes if outcome.mutant.of == name]
+        parts += [f"\n## {name}\n", _table(("mutant", "the audit", "the tests"), rows)]
     return "\n".join(parts) + "\n"
 
 
@@ -63,7 +66,8 @@ def _row(outcome: Outcome) -> tuple[str, str, str]:
     what = outcome.mutant.what
     if outcome.refused:
         return what, f"the migration refuses it: {outcome.refused}", ""
-    return what, ", ".join(outcome.audit) or "**nobody**", outcome.suite or "**nobody**"
+    of_audit = ", ".join(outcome.audit) or ("not asked" if outcome.mutant.by == "python" else NOBODY)
+    return what, of_audit, outcome.suite or NOBODY
 
 
 def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

@@ -21,7 +21,9 @@ def test_the_page_has_a_line_for_each_mutant_and_no_other() -> None:
     sections = re.split(r"^## (.+)\n", PAGE, flags=re.MULTILINE)
     tables = dict(zip(sections[1::2], sections[2::2], strict=True))
     tables.pop("Equivalent")
-    told = {f"{of}: {what}" for of, table in tables.items() for what in re.findall(r"^\| (.+?) \| ", table, re.MULTILINE)}
+    told = {
+        f"{of}: {what}" for of, table in tables.items() for what in re.findall(r"^\| (.+?) \| ", table, re.MULTILINE)
+    }
     made = {mutant.name for mutant in every_mutant()}
     heads = {f"{of}: {head}" for of in tables for head in ("mutant", "---")}
     assert told - heads == made - set(equivalent.proofs())

@@ -101,6 +101,35 @@ async def test_the_schemas_and_functions_are_for_todo_api_alone_and_nothing_can_
     assert [tuple(grant) for grant in granted] == [("todo_api", False)]
 
 
+async def test_of_whole_tables_todo_api_may_delete_rows_and_nothing_more(admin: asyncpg.Connection) -> None:
+    granted = await admin.fetch(
+        """
+        SELECT relname, privilege_type FROM pg_class, aclexplode(relacl)
+         WHERE relnamespace = 'app'::regnamespace AND grantee <> relowner ORDER BY relname
+        """
+    )
+    assert [tuple(grant) for grant in granted] == [("idempotency_keys", "DELETE"), ("tasks", "DELETE")]
+
+
+async def test_nothing_carries_rows_elsewhere_or_is_open_before_its_grants_are_written(
+    admin: asyncpg.Connection,
+) -> None:
+    found = await admin.fetch(
+        """
+        SELECT 'publication', pubname::text FROM pg_publication_tables WHERE schemaname = 'app'
+        UNION ALL
+        SELECT 'rule', rulename::text FROM pg_rules WHERE schemaname = 'app'
+        UNION ALL
+        SELECT 'default privilege', privilege_type FROM pg_default_acl, aclexplode(defaclacl)
+         WHERE grantee <> defaclrole
+        UNION ALL
+        SELECT 'setting of the database', setting FROM pg_db_role_setting, unnest(setconfig) AS setting
+         WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
+        """
+    )
+    assert found == []
+
+
 async def test_todo_api_may_use_one_schema_and_create_nothing_in_any(admin: asyncpg.Connection) -> None:
     rights = await admin.fetch(
         """
