@@ -4,6 +4,7 @@ test_transaction.py has the transaction by itself; here a whole request breaks, 
 """
 
 import asyncio
+import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -336,3 +337,34 @@ async def test_clients_that_hang_up_on_a_running_server_leave_nothing_to_the_nex
                 await asyncio.sleep(number % 6 / 1000)
                 writer.transport.abort()
                 assert (await theirs.get("/tasks")).json() == [task]
+
+
+async def test_requests_of_two_callers_that_are_pipelined_on_one_connection_stay_apart(
+    settings: Settings, issuer: Issuer
+) -> None:
+    """As a proxy may send them; here all through one connection to the database, too."""
+    alice, bob = new_user(), new_user()
+    tokens = {user: issuer.token(user, expires_in=900).encode() for user in (alice, bob)}
+    url = settings.database_url.get_secret_value()
+    with todo_api_server(url, issuer, RATE_LIMIT="off", DATABASE_POOL_SIZE="1") as (port, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        asked = [alice if number % 3 else bob for number in range(60)]
+        for user in asked:
+            body = b'{"title": "x"}'
+            writer.write(
+                b"POST /tasks HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nIdempotency-Key: "
+                + str(len(body)).encode()
+                + b"\r\nContent-Length: %d\r\nAuthorization: Bearer %s\r\n\r\n%s" % (len(body), tokens[user], body)
+                + b"GET /tasks HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer %s\r\n\r\n" % tokens[user]
+            )
+        for user in asked:
+            created, listed = [await response(reader) for _ in range(2)]
+            assert created["owner_id"] == user
+            assert listed == [created]
+        writer.close()
+
+
+async def response(reader: asyncio.StreamReader) -> Any:
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+    return json.loads(await reader.readexactly(length))
