@@ -114,3 +114,27 @@ GRANT MAINTAIN ON app.tasks TO todo_api;
 -- an index that is not led by the owner
 ALTER TABLE app.tasks DROP CONSTRAINT tasks_pkey;
 ALTER TABLE app.tasks ADD PRIMARY KEY (id, owner_id);
+
+-- the caller is compared by another operator
+CREATE FUNCTION public.same(text, text) RETURNS boolean LANGUAGE sql AS 'SELECT $1 OPERATOR(pg_catalog.=) $2';
+CREATE OPERATOR public.= (LEFTARG = text, RIGHTARG = text, FUNCTION = public.same);
+SET search_path = public, pg_catalog;
+CREATE OR REPLACE FUNCTION app.current_user_id() RETURNS text LANGUAGE sql STABLE PARALLEL SAFE SET search_path = ''
+RETURN nullif(current_setting('app.user_id', true), '');
+RESET search_path;
+
+-- a CHECK that calls a function
+CREATE FUNCTION public.seen(text) RETURNS boolean LANGUAGE plpgsql AS 'BEGIN RETURN true; END';
+ALTER TABLE app.tasks ADD CHECK (public.seen(title));
+
+-- a leakproof function
+CREATE FUNCTION public.seen(text) RETURNS boolean LANGUAGE plpgsql COST 0.0001 LEAKPROOF AS 'BEGIN RETURN true; END';
+
+-- an event trigger with its owner's rights
+CREATE FUNCTION public.logged() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER AS 'BEGIN END';
+REVOKE ALL ON FUNCTION public.logged() FROM PUBLIC;
+CREATE EVENT TRIGGER logged ON ddl_command_end EXECUTE FUNCTION public.logged();
+
+-- a copy for everybody
+CREATE TABLE public.tasks_of_yesterday AS SELECT * FROM app.tasks;
+GRANT SELECT ON public.tasks_of_yesterday TO PUBLIC;

@@ -1,4 +1,4 @@
--- What: a unique index, or an exclusion, that does not start with the owner's column.
+-- What: a unique index, or an exclusion, that does not start with the owner's column being equal.
 -- Why: it compares the rows of all users: a conflict tells one user what another has.
 -- Mend: drop it, and make it anew with the owner's column first.
 
@@ -15,4 +15,5 @@ SELECT indexrelid::regclass::text,
   LEFT JOIN pg_catalog.pg_constraint ON conindid = indexrelid AND contype IN ('p', 'u', 'x')
   LEFT JOIN pg_catalog.pg_attribute ON attrelid = spec.oid AND attnum = indkey[0]
  WHERE attname IS DISTINCT FROM owner_column
+    OR indisexclusion AND (SELECT oprname FROM pg_catalog.pg_operator WHERE pg_operator.oid = conexclop[1]) <> '='
  ORDER BY 1

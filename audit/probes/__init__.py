@@ -19,6 +19,7 @@ SET LOCAL statement_timeout = '5s';
 SET LOCAL lock_timeout = '1s';
 SET LOCAL idle_in_transaction_session_timeout = '10s';
 SET LOCAL row_security = on;
+SET LOCAL search_path = pg_catalog, pg_temp;
 """
 
 _REACHED = """

@@ -21,7 +21,32 @@ DEFINER = "LANGUAGE sql SECURITY DEFINER SET search_path = '' AS 'SELECT 1'"
 IDENTITY = "CREATE OR REPLACE FUNCTION app.current_user_id() RETURNS text LANGUAGE sql STABLE PARALLEL SAFE"
 
 # What is done by hand: the check that finds it.
+CALLED = "CREATE FUNCTION public.called(text) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true';"
 WEAKENINGS = {
+    # Whatever is called with a row, or before a policy is asked
+    f"{CALLED} ALTER TABLE app.tasks ADD CHECK (public.called(title)) NOT VALID": "expression_unknown",
+    f"{CALLED} CREATE INDEX ON app.tasks (owner_id) WHERE public.called(title)": "expression_unknown",
+    f"{CALLED} ALTER TABLE app.tasks ADD c boolean GENERATED ALWAYS AS (public.called(title)) STORED": (
+        "expression_unknown"
+    ),
+    f"{CALLED} CREATE STATISTICS app.st ON (public.called(title)), title FROM app.tasks": "expression_unknown",
+    f"{CALLED} ALTER TABLE app.tasks ADD c boolean DEFAULT public.called('x')": "expression_unknown",
+    f"{CALLED} ALTER FUNCTION public.called(text) LEAKPROOF": "function_leakproof",
+    "CREATE FUNCTION public.logged() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER AS 'BEGIN END';"
+    "REVOKE ALL ON FUNCTION public.logged() FROM PUBLIC;"
+    "CREATE EVENT TRIGGER later ON ddl_command_end EXECUTE FUNCTION public.logged()": "event_trigger_definer",
+    "CREATE FUNCTION public.same(text, text) RETURNS boolean LANGUAGE sql AS 'SELECT true';"
+    "CREATE OPERATOR public.= (LEFTARG = text, RIGHTARG = text, FUNCTION = public.same);"
+    "SET LOCAL search_path = public, pg_catalog;"
+    "CREATE OR REPLACE FUNCTION app.current_user_id() RETURNS text LANGUAGE sql STABLE PARALLEL SAFE"
+    " SET search_path = '' RETURN nullif(current_setting('app.user_id', true), '');"
+    "SET LOCAL search_path = pg_catalog": "identity_altered",
+    # What everybody may use
+    "CREATE TABLE public.copied AS SELECT * FROM app.tasks; GRANT SELECT ON public.copied TO PUBLIC": "grant_public",
+    "CREATE SEQUENCE public.counted; GRANT USAGE ON public.counted TO PUBLIC": "grant_public",
+    "CREATE EXTENSION btree_gist; ALTER TABLE app.tasks ADD EXCLUDE USING gist (owner_id WITH <>)": (
+        "unique_without_owner"
+    ),
     # Row-level security
     "ALTER TABLE app.tasks NO FORCE ROW LEVEL SECURITY": "rls_missing",
     "ALTER TABLE app.idempotency_keys DISABLE ROW LEVEL SECURITY": "rls_missing",

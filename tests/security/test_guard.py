@@ -188,6 +188,14 @@ HOLES = {
         NO_IDENTITY,
     ),
     "who asks is asked as the owner": ("ALTER FUNCTION app.current_user_id() SECURITY DEFINER", NO_IDENTITY),
+    "who asks is compared by another operator": (
+        "CREATE FUNCTION public.same(text, text) RETURNS boolean LANGUAGE sql AS 'SELECT true';"
+        "CREATE OPERATOR public.= (LEFTARG = text, RIGHTARG = text, FUNCTION = public.same);"
+        "SET search_path = public, pg_catalog;"
+        "CREATE OR REPLACE FUNCTION app.current_user_id() RETURNS text LANGUAGE sql STABLE PARALLEL SAFE"
+        " SET search_path = '' RETURN nullif(current_setting('app.user_id', true), '')",
+        NO_IDENTITY,
+    ),
     "nobody is asked": ("DROP FUNCTION app.current_user_id() CASCADE", NO_IDENTITY),
     "an open table": ("CREATE TABLE app.notes (id int)", "table app.notes has no row-level security"),
     "no table": ("DROP TABLE app.tasks", "table app.tasks does not exist"),
