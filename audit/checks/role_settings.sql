@@ -4,7 +4,8 @@
 -- Mend: ALTER ROLE ... SET, or RESET.
 
 WITH spec AS (
-  SELECT pg_roles.oid, role, coalesce(setting, '') AS setting, value
+  SELECT pg_roles.oid, role, coalesce(setting, '') AS setting, value,
+         CASE WHEN setting = 'search_path' AND value = '' THEN '""' ELSE value END AS kept  -- as Postgres writes it down
     FROM jsonb_each(current_setting('audit.access')::jsonb -> 'roles') AS roles (role, entry)
     JOIN pg_catalog.pg_roles ON rolname = role
     LEFT JOIN LATERAL jsonb_each_text(entry -> 'settings') AS settings (setting, value) ON true
@@ -27,5 +28,5 @@ SELECT DISTINCT format('%I', pg_get_userbyid(setrole)),
                         (SELECT string_agg(quote_ident(part), '.') FROM string_to_table(found.setting, '.') AS part))
             ELSE format('ALTER ROLE %I SET %s = %L', role, spec.setting, spec.value) END
   FROM found LEFT JOIN spec ON setrole = oid AND found.setting = spec.setting
- WHERE spec.oid IS NULL OR datname IS NOT NULL OR found.value <> spec.value
+ WHERE spec.oid IS NULL OR datname IS NOT NULL OR found.value <> spec.kept
  ORDER BY 1, 2

@@ -52,18 +52,20 @@ BEGIN
 END
 $$;
 
--- No statement of a request outlives the request, and no lock waits for long. Written only where it is not so
--- yet: two databases of one cluster that write the same role at the same time fail.
+-- No statement of a request outlives the request, and no lock waits for long. Names without a schema are Postgres's own:
+-- an operator that somebody makes in `public` is never taken for one of them. Written only where it is not so yet: two
+-- databases of one cluster that write the same role at the same time fail.
 DO $$
 BEGIN
   IF NOT EXISTS (
     SELECT FROM pg_catalog.pg_roles
      WHERE rolname = 'todo_api'
-       AND rolconfig @> '{statement_timeout=5s, lock_timeout=2s, idle_in_transaction_session_timeout=10s}'
+       AND rolconfig @> '{statement_timeout=5s, lock_timeout=2s, idle_in_transaction_session_timeout=10s, "search_path=\"\""}'
   ) THEN
     ALTER ROLE todo_api SET statement_timeout = '5s';
     ALTER ROLE todo_api SET lock_timeout = '2s';
     ALTER ROLE todo_api SET idle_in_transaction_session_timeout = '10s';
+    ALTER ROLE todo_api SET search_path = '';
   END IF;
 END
 $$;

@@ -65,6 +65,10 @@ SELECT true,
   FROM me JOIN owned ON owned.owner <> me.oid AND NOT me.rolsuper AND pg_has_role(me.oid, owned.owner, 'MEMBER')
  GROUP BY me.rolname, owned.owner
 UNION ALL
+SELECT true, format('role %I finds operators by a search_path, where others may make some', current_user),
+       format('ALTER ROLE %I SET search_path = %L', current_user, '')
+ WHERE current_setting('search_path') <> '""'
+UNION ALL
 SELECT false, format('table app.%s does not exist', needed), 'todo-api migrate'
   FROM (VALUES ('tasks'), ('idempotency_keys')) AS needed (needed)
  WHERE needed NOT IN (SELECT relname FROM tables)

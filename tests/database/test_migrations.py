@@ -312,7 +312,7 @@ async def test_a_migrator_need_not_be_a_superuser(database: Database, make_datab
         f"""
         DO $$ BEGIN
           IF current_setting('server_version_num')::int >= 160000 THEN
-            GRANT todo_owner, todo_api TO {name} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE;
+            EXECUTE 'GRANT todo_owner, todo_api TO {name} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE';
           END IF;
         END $$
         """,

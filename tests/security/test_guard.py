@@ -52,12 +52,14 @@ async def test_a_sound_database_has_no_faults(database: Database) -> None:
 async def role(database: Database, roles_to_itself: None) -> AsyncIterator[tuple[str, str]]:
     """A role that is no danger yet, and its URL. It is of the whole cluster, where an audit would find it."""
     name, password = f"role_{secrets.token_hex(4)}", secrets.token_hex(16)
-    await run_sql(database.superuser_url, f"CREATE ROLE {name} LOGIN PASSWORD '{password}'")
+    create = f"CREATE ROLE {name} LOGIN PASSWORD '{password}'"
+    await run_sql(database.superuser_url, create, f"ALTER ROLE {name} SET search_path = ''")
     yield name, in_database(database.api_url, database.name, username=name, password=password)
     await run_sql(database.superuser_url, f"DROP OWNED BY {name}", f"DROP ROLE {name}")
 
 
 DANGERS = {
+    "search_path": ("ALTER ROLE {role} RESET search_path", "finds operators by a search_path, where others may make"),
     "superuser": ("ALTER ROLE {role} SUPERUSER", "is a superuser"),
     "bypassrls": ("ALTER ROLE {role} BYPASSRLS", "bypasses RLS"),
     "createrole": ("ALTER ROLE {role} CREATEROLE", "may create roles, and so become another"),

@@ -1,13 +1,17 @@
 """Bob and Alice's task: for Bob there is no such thing."""
 
+import asyncio
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
-from tests.conftest import Client, Database, new_user
+from service.settings import Settings
+from tests.conftest import Client, Database, MakeApp, Token, http_client, new_user, run_sql
 
 WRITE = {"json": {"title": "taken over"}}
 ON_ONE = [("GET", {}), ("HEAD", {}), ("PUT", WRITE), ("PATCH", WRITE), ("PATCH", {"json": {}}), ("DELETE", {})]
@@ -112,3 +116,31 @@ async def test_a_cursor_says_whose_it_is_in_one_way_only(client: Client) -> None
         for owner, url in cursors.items():
             answer = await client(name).get(url)
             assert answer.status_code == (200 if name == owner else 422)
+
+
+async def test_an_operator_that_somebody_made_in_public_is_never_called(
+    make_database: Callable[[], Database], settings: Settings, make_app: MakeApp, token_for: Token
+) -> None:
+    """It would fit better than Postgres's own, and run with the rights of whoever searches."""
+    shared = await asyncio.to_thread(make_database)
+    await run_sql(
+        shared.superuser_url,
+        """
+        CREATE TABLE public.loot (said text);
+        GRANT INSERT ON public.loot TO PUBLIC;
+        CREATE FUNCTION public.spies(text, varchar) RETURNS boolean LANGUAGE plpgsql AS
+          $$ BEGIN INSERT INTO public.loot VALUES ($1); RETURN true; END $$;
+        CREATE OPERATOR public.~~* (LEFTARG = text, RIGHTARG = varchar, FUNCTION = public.spies);
+        CREATE OPERATOR public.= (LEFTARG = text, RIGHTARG = varchar, FUNCTION = public.spies);
+        """,
+    )
+    app = make_app(settings.model_copy(update={"database_url": SecretStr(shared.api_url)}))
+    async with http_client(app, token_for("alice")) as alice:
+        headers = {"Idempotency-Key": "once"}
+        assert (await alice.post("/tasks", json={"title": "seen"}, headers=headers)).status_code == 201
+        assert (await alice.post("/tasks", json={"title": "seen"}, headers=headers)).status_code == 201
+        assert len((await alice.get("/tasks?q=see&status=Todo")).json()) == 1
+        assert (await alice.get("/tasks?q=other")).json() == []
+    admin = await shared.as_superuser()
+    assert await admin.fetch("SELECT said FROM public.loot") == []
+    await admin.close()
