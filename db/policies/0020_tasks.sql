@@ -16,7 +16,7 @@ CREATE POLICY door ON app.tasks AS PERMISSIVE FOR ALL TO todo_api
   USING (owner_id = (SELECT app.current_user_id()))
   WITH CHECK (owner_id = (SELECT app.current_user_id()));
 
--- Grants start from nothing, so that what is written here is all there is.
+-- Grants to everybody and to the service start from nothing: what is written here is all that they have.
 REVOKE ALL ON app.tasks FROM PUBLIC, todo_api;
 
 -- The service reads every column.
