@@ -38,11 +38,11 @@ OF_PYTHON = {
     "service/identity/keys.py": ("test_keys",),
     "service/identity/verifier.py": ("test_tokens", "test_algorithms", "test_checked_signatures", "test_keys"),
 }
-# The last one would judge what the parent of a fork left open.
+# Without plugins that no test here needs: loading them takes longer than the tests. The last one would judge what the
+# parent of a fork left open.
 _QUIETLY = (
-    "-q",
-    "--assert=plain",
-    *(f"-pno:{plugin}" for plugin in ("cacheprovider", "xdist", "cov", "unraisableexception")),
+    *("-q", "--assert=plain", "--disable-plugin-autoload", "-ppytest_asyncio.plugin"),
+    *("-pno:cacheprovider", "-pno:unraisableexception"),
 )
 NO_START = "the service does not start"
 
