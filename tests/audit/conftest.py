@@ -31,7 +31,7 @@ def _pgrls_where_it_is_tested(request: pytest.FixtureRequest, monkeypatch: pytes
 
 
 @pytest.fixture(scope="session")
-def database(make_database: Callable[[], Database]) -> Database:
+def audited(make_database: Callable[[], Database]) -> Database:
     """One of the audit's own: rows that other tests make would stand in the way of a weakening."""
     return make_database()
 
@@ -41,12 +41,12 @@ def weakened(make_database: Callable[[], Database]) -> Weakened:
     """A migrated database on which these statements were run, as psql would."""
 
     def make(*statements: str) -> Database:
-        database = make_database()
-        asyncio.run(run_sql(database.superuser_url, *statements))
-        return database
+        audited = make_database()
+        asyncio.run(run_sql(audited.superuser_url, *statements))
+        return audited
 
     return make
 
 
-def findings(database: Database) -> list[Finding]:
-    return asyncio.run(audit(database.superuser_url, read_access())).findings
+def findings(audited: Database) -> list[Finding]:
+    return asyncio.run(audit(audited.superuser_url, read_access())).findings

@@ -269,9 +269,9 @@ async def look(connection: asyncpg.Connection) -> list[Finding]:
 
 
 @asynccontextmanager
-async def undone(database: Database) -> AsyncIterator[asyncpg.Connection]:
+async def undone(audited: Database) -> AsyncIterator[asyncpg.Connection]:
     """A transaction that is rolled back, whatever happens: not even a role is changed for anybody else."""
-    connection = await database.as_superuser()
+    connection = await audited.as_superuser()
     try:
         transaction = connection.transaction()
         await transaction.start()
@@ -281,8 +281,8 @@ async def undone(database: Database) -> AsyncIterator[asyncpg.Connection]:
 
 
 @pytest_asyncio.fixture
-async def in_vain(database: Database) -> AsyncIterator[asyncpg.Connection]:
-    async with undone(database) as connection:
+async def in_vain(audited: Database) -> AsyncIterator[asyncpg.Connection]:
+    async with undone(audited) as connection:
         yield connection
 
 
@@ -296,8 +296,8 @@ async def assert_found_and_mended(connection: asyncpg.Connection, statement: str
     assert await look(connection) == []
 
 
-def test_a_migrated_database_has_no_finding(database: Database) -> None:
-    assert of_this_database(findings(database)) == []
+def test_a_migrated_database_has_no_finding(audited: Database) -> None:
+    assert of_this_database(findings(audited)) == []
 
 
 @pytest.mark.parametrize("statement", WEAKENINGS)
@@ -311,8 +311,8 @@ async def test_a_weakened_role_is_found_and_its_mend_works(in_vain: asyncpg.Conn
     await assert_found_and_mended(in_vain, statement, WEAKENED_ROLES[statement])
 
 
-async def test_an_ordinary_role_finds_the_same(database: Database) -> None:
-    async with undone(database) as connection:
+async def test_an_ordinary_role_finds_the_same(audited: Database) -> None:
+    async with undone(audited) as connection:
         for statement in ("DROP POLICY wall ON app.tasks", "GRANT SELECT ON app.tasks TO PUBLIC"):
             await connection.execute(statement)
         await connection.execute("CREATE VIEW public.titles AS SELECT title FROM app.tasks")

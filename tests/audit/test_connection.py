@@ -89,9 +89,9 @@ def test_a_password_is_taken_out_of_an_error_however_it_was_written() -> None:
     assert str(error) == "the database cannot be looked at: OSError: *** and *** and ***"
 
 
-async def test_a_password_that_the_server_refuses_is_not_quoted(database: Database) -> None:
+async def test_a_password_that_the_server_refuses_is_not_quoted(audited: Database) -> None:
     with pytest.raises(CannotLook, match="cannot be looked at") as refused:
-        await connect(in_database(database.superuser_url, database.name, username="nobody", password="hunter2"))
+        await connect(in_database(audited.superuser_url, audited.name, username="nobody", password="hunter2"))
     assert "hunter2" not in str(refused.value)
 
 
@@ -101,8 +101,8 @@ async def test_a_server_that_does_not_answer_is_given_up_on(monkeypatch: pytest.
         await connect(f"postgresql://u:hunter2@127.0.0.1:{silent.getsockname()[1]}/x")
 
 
-async def test_a_connection_can_be_asked(database: Database) -> None:
-    connection = await connect(database.superuser_url)
+async def test_a_connection_can_be_asked(audited: Database) -> None:
+    connection = await connect(audited.superuser_url)
     assert await connection.fetchval("SELECT $1::int", 1) == 1
     await connection.close()
 

@@ -28,8 +28,8 @@ async def look(url: str) -> list[Finding]:
     return found
 
 
-def sentences(database: Database) -> list[str]:
-    found = asyncio.run(look(database.superuser_url))
+def sentences(audited: Database) -> list[str]:
+    found = asyncio.run(look(audited.superuser_url))
     assert {finding.check for finding in found} <= {"drift"}
     assert {finding.mend for finding in found} <= {MIGRATE}
     return [f"{finding.object} {finding.what}" for finding in found]
@@ -101,8 +101,8 @@ DRIFTS: dict[str, list[str]] = {
 }
 
 
-def test_a_migrated_database_has_not_drifted(database: Database) -> None:
-    assert sentences(database) == []
+def test_a_migrated_database_has_not_drifted(audited: Database) -> None:
+    assert sentences(audited) == []
 
 
 @pytest.mark.parametrize("statement", DRIFTS)
@@ -128,8 +128,8 @@ def test_what_means_the_same_is_no_drift(weakened: Weakened) -> None:
 
 def test_spaces_within_a_literal_are_a_difference(weakened: Weakened, tmp_path: Path) -> None:
     body = "CREATE OR REPLACE FUNCTION app.current_user_id() RETURNS text LANGUAGE sql STABLE PARALLEL SAFE"
-    database = weakened(f"{body} SET search_path = '' RETURN nullif(current_setting('app.user_id', true), ' ')")
-    assert len(sentences(database)) == 1
+    audited = weakened(f"{body} SET search_path = '' RETURN nullif(current_setting('app.user_id', true), ' ')")
+    assert len(sentences(audited)) == 1
 
 
 @pytest.mark.parametrize(
@@ -150,34 +150,34 @@ def test_a_database_that_the_files_do_not_fit_is_a_finding(weakened: Weakened, s
 
 def test_a_role_that_the_files_refuse_is_a_finding_with_their_hint(weakened: Weakened) -> None:
     group = f"group_{secrets.token_hex(4)}"
-    database = weakened(f"CREATE ROLE {group}", f"GRANT {group} TO todo_api")
+    audited = weakened(f"CREATE ROLE {group}", f"GRANT {group} TO todo_api")
     try:
-        (found,) = asyncio.run(look(database.superuser_url))
+        (found,) = asyncio.run(look(audited.superuser_url))
     finally:
-        asyncio.run(run_sql(database.superuser_url, f"DROP ROLE {group}"))
+        asyncio.run(run_sql(audited.superuser_url, f"DROP ROLE {group}"))
     assert found.what == f"cannot be applied: role todo_api is a member of {group}"
     assert found.mend == "-- REVOKE that membership: both are members of nothing."
 
 
-def test_a_setting_of_the_service_that_was_lost_is_found(database: Database) -> None:
-    asyncio.run(run_sql(database.superuser_url, "ALTER ROLE todo_api SET lock_timeout = '1h'"))
+def test_a_setting_of_the_service_that_was_lost_is_found(audited: Database) -> None:
+    asyncio.run(run_sql(audited.superuser_url, "ALTER ROLE todo_api SET lock_timeout = '1h'"))
     try:
-        (found,) = sentences(database)
+        (found,) = sentences(audited)
     finally:
-        asyncio.run(run_sql(database.superuser_url, "ALTER ROLE todo_api SET lock_timeout = '2s'"))
+        asyncio.run(run_sql(audited.superuser_url, "ALTER ROLE todo_api SET lock_timeout = '2s'"))
     assert found.startswith("role todo_api has in force settings: ")
     assert "lock_timeout=1h" in found
 
 
 def test_looking_changes_nothing(weakened: Weakened) -> None:
-    database = weakened(*(statement for statement in DRIFTS if "DROP" not in statement and "RENAME" not in statement))
-    before = asyncio.run(catalog(database.superuser_url))
-    assert asyncio.run(look(database.superuser_url)) != []
-    assert asyncio.run(catalog(database.superuser_url)) == before
+    audited = weakened(*(statement for statement in DRIFTS if "DROP" not in statement and "RENAME" not in statement))
+    before = asyncio.run(catalog(audited.superuser_url))
+    assert asyncio.run(look(audited.superuser_url)) != []
+    assert asyncio.run(catalog(audited.superuser_url)) == before
 
 
-async def test_a_table_in_use_is_not_waited_for(database: Database) -> None:
-    reader, auditor = await database.as_superuser(), await connect(database.superuser_url)
+async def test_a_table_in_use_is_not_waited_for(audited: Database) -> None:
+    reader, auditor = await audited.as_superuser(), await connect(audited.superuser_url)
     try:
         async with reader.transaction():
             await reader.execute("SELECT count(*) FROM app.tasks")
@@ -191,8 +191,8 @@ async def test_a_table_in_use_is_not_waited_for(database: Database) -> None:
         await auditor.close()
 
 
-async def test_a_migration_in_progress_is_not_waited_for(database: Database) -> None:
-    migration, auditor = await database.as_superuser(), await connect(database.superuser_url)
+async def test_a_migration_in_progress_is_not_waited_for(audited: Database) -> None:
+    migration, auditor = await audited.as_superuser(), await connect(audited.superuser_url)
     try:
         async with migration.transaction():
             await migration.execute(f"SELECT pg_advisory_xact_lock({audit.drift.ADVISORY_LOCK})")
@@ -203,26 +203,26 @@ async def test_a_migration_in_progress_is_not_waited_for(database: Database) -> 
         await auditor.close()
 
 
-async def test_who_may_not_migrate_is_told_whose_url_it_takes(database: Database) -> None:
+async def test_who_may_not_migrate_is_told_whose_url_it_takes(audited: Database) -> None:
     with pytest.raises(CannotLook, match=r"may not apply db/policies/ .*: write the URL of the role that migrates$"):
-        await look(database.api_url)
+        await look(audited.api_url)
 
 
-async def test_who_migrates_need_not_be_a_superuser(database: Database) -> None:
+async def test_who_migrates_need_not_be_a_superuser(audited: Database) -> None:
     """And is not the one who migrated: it may act as the owner, which is no drift."""
     name, password = f"auditor_{secrets.token_hex(4)}", secrets.token_hex(16)
     await run_sql(
-        database.superuser_url,
+        audited.superuser_url,
         f"CREATE ROLE {name} LOGIN CREATEROLE PASSWORD '{password}'",
-        f"GRANT CREATE ON DATABASE {database.name} TO {name}",
+        f"GRANT CREATE ON DATABASE {audited.name} TO {name}",
         f"GRANT todo_owner TO {name} WITH ADMIN OPTION",
         f"GRANT todo_api TO {name} WITH ADMIN OPTION",
     )
     try:
-        url = in_database(database.superuser_url, database.name, username=name, password=password)
+        url = in_database(audited.superuser_url, audited.name, username=name, password=password)
         assert await look(url) == []
     finally:
-        await run_sql(database.superuser_url, f"DROP OWNED BY {name}", f"DROP ROLE {name}")
+        await run_sql(audited.superuser_url, f"DROP OWNED BY {name}", f"DROP ROLE {name}")
 
 
 def test_the_files_are_applied_as_a_migration_applies_them() -> None:

@@ -48,7 +48,7 @@ def test_a_name_that_is_none_is_told_which_there_are(main_with: Main) -> None:
     assert set(explanations()) <= set(re.findall(r"\w+", told))
 
 
-async def test_of_the_probes_it_names_all_that_is_tried(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_of_the_probes_it_names_all_that_is_tried(audited: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     tried: set[str] = set()
 
     async def make(*given: Any) -> None:
@@ -57,7 +57,7 @@ async def test_of_the_probes_it_names_all_that_is_tried(database: Database, monk
         tried.update((state.name, statement.command, statement.whose, form))
 
     monkeypatch.setattr(Attempts, "make", make)
-    connection = await database.as_superuser()
+    connection = await audited.as_superuser()
     await probe(connection, read_access())
     await connection.close()
     assert len(tried) > 40

@@ -16,19 +16,19 @@ from tests.conftest import Database
 installed = pytest.mark.skipif(audit.pgrls.version() is None, reason="pgrls is not installed: make .venv/.auditable")
 
 
-def proof(database: Database, access: Access | None = None) -> list[Finding]:
-    found, _ = asyncio.run(prove(database.superuser_url, access or read_access(), lambda _: None))
+def proof(audited: Database, access: Access | None = None) -> list[Finding]:
+    found, _ = asyncio.run(prove(audited.superuser_url, access or read_access(), lambda _: None))
     assert {finding.check for finding in found} <= {"pgrls"}
     return found
 
 
-def sentences(database: Database) -> str:
-    return "\n".join(f"{finding.object} {finding.what}" for finding in proof(database))
+def sentences(audited: Database) -> str:
+    return "\n".join(f"{finding.object} {finding.what}" for finding in proof(audited))
 
 
 @installed
-def test_a_migrated_database_is_proven(database: Database) -> None:
-    report = asyncio.run(examine(database.superuser_url, read_access()))
+def test_a_migrated_database_is_proven(audited: Database) -> None:
+    report = asyncio.run(examine(audited.superuser_url, read_access()))
     assert report.findings == []
     assert report.done["pgrls"].endswith(", lint and anon, cross-tenant, write, escalation, reachability")
 
@@ -75,10 +75,10 @@ def test_only_the_trigger_that_was_read_is_passed_over(weakened: Weakened) -> No
 
 
 @installed
-def test_a_table_that_was_not_looked_at_is_not_taken_for_proven(database: Database) -> None:
+def test_a_table_that_was_not_looked_at_is_not_taken_for_proven(audited: Database) -> None:
     access = read_access()
     more = access.model_copy(update={"tables": {**access.tables, "lists": access.tables["tasks"]}})
-    assert [(finding.object, finding.what) for finding in proof(database, more)] == [
+    assert [(finding.object, finding.what) for finding in proof(audited, more)] == [
         ("app.lists", f"is not among the tables that mode {mode} looked at")
         for mode in ("anon", "cross-tenant", "write")
     ]
@@ -103,17 +103,17 @@ def test_the_password_is_in_no_argument_and_no_error(monkeypatch: pytest.MonkeyP
 
 @installed
 async def test_it_is_stopped_when_it_does_not_come_to_an_end(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    audited: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("audit.pgrls._SECONDS", 0.01)
     with pytest.raises(CannotLook, match="was not done within"):
-        await prove(database.superuser_url, read_access(), lambda _: None)
+        await prove(audited.superuser_url, read_access(), lambda _: None)
 
 
 def test_an_audit_without_it_says_so_and_finds_nothing_in_that(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    audited: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("audit.pgrls.version", lambda: None)
-    report = asyncio.run(examine(database.superuser_url, read_access()))
+    report = asyncio.run(examine(audited.superuser_url, read_access()))
     assert report.findings == []
     assert report.done["pgrls"] == "not installed (pip install todo-api[audit])"

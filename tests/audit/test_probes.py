@@ -161,8 +161,8 @@ async def test_nothing_is_found_in_what_migrations_make_and_rows_stay_as_they_ar
 
 
 @pytest.mark.usefixtures("roles_to_itself")
-async def test_a_role_that_bypasses_row_level_security_is_found(database: Database) -> None:
-    superuser = await database.as_superuser()
+async def test_a_role_that_bypasses_row_level_security_is_found(audited: Database) -> None:
+    superuser = await audited.as_superuser()
     # Never committed: roles belong to the cluster, and other tests run as this one.
     transaction = superuser.transaction()
     await transaction.start()
@@ -205,7 +205,7 @@ CREATE POLICY door ON app.notes TO todo_api USING ({0}) WITH CHECK ({0})
 
 @pytest.mark.parametrize(("policy", "sound"), [("owner_id = (SELECT app.current_user_id())", True), ("true", False)])
 def test_a_table_that_is_new_in_the_file_is_probed_too(weakened: Weakened, policy: str, sound: bool) -> None:
-    database = weakened(NOTES.format(policy))
+    audited = weakened(NOTES.format(policy))
     grants = {
         "rows": "own",
         "select": ["owner_id", "number", "text"],
@@ -218,30 +218,30 @@ def test_a_table_that_is_new_in_the_file_is_probed_too(weakened: Weakened, polic
         "owner_column": "owner_id",
         "access": {"todo_api": grants, "todo_owner": {"rows": "none"}},
     }
-    found = asyncio.run(probes(database.superuser_url, Access.model_validate(written)))
+    found = asyncio.run(probes(audited.superuser_url, Access.model_validate(written)))
     assert {each.object for each in found} == (set() if sound else {"app.notes"}), found
 
 
-async def own_role(database: Database, *attributes: str) -> tuple[str, str]:
+async def own_role(audited: Database, *attributes: str) -> tuple[str, str]:
     name, password = f"role_{secrets.token_hex(4)}", secrets.token_hex(16)
-    await run_sql(database.superuser_url, f"CREATE ROLE {name} LOGIN PASSWORD '{password}' {' '.join(attributes)}")
-    return name, in_database(database.api_url, database.name, username=name, password=password)
+    await run_sql(audited.superuser_url, f"CREATE ROLE {name} LOGIN PASSWORD '{password}' {' '.join(attributes)}")
+    return name, in_database(audited.api_url, audited.name, username=name, password=password)
 
 
-async def test_a_role_that_is_no_superuser_can_probe(database: Database) -> None:
+async def test_a_role_that_is_no_superuser_can_probe(audited: Database) -> None:
     """As on Neon."""
-    name, url = await own_role(database, "CREATEROLE")
-    await run_sql(database.superuser_url, f"GRANT todo_api, todo_owner TO {name}")
+    name, url = await own_role(audited, "CREATEROLE")
+    await run_sql(audited.superuser_url, f"GRANT todo_api, todo_owner TO {name}")
     try:
         found, amount = await probe_and_count(url)
         assert [each.what for each in found] == []
         assert amount.endswith(" probes"), amount
     finally:
-        await run_sql(database.superuser_url, f"DROP ROLE {name}")
+        await run_sql(audited.superuser_url, f"DROP ROLE {name}")
 
 
-async def test_todo_api_can_probe_itself(database: Database) -> None:
-    found, amount = await probe_and_count(database.api_url)
+async def test_todo_api_can_probe_itself(audited: Database) -> None:
+    found, amount = await probe_and_count(audited.api_url)
     assert found == []
     assert amount.endswith(
         "; not as todo_owner, since todo_api may not SET ROLE todo_owner"
@@ -249,39 +249,39 @@ async def test_todo_api_can_probe_itself(database: Database) -> None:
     )
 
 
-async def test_a_role_that_may_not_become_todo_api_is_told_whose_url_it_takes(database: Database) -> None:
-    name, url = await own_role(database)
+async def test_a_role_that_may_not_become_todo_api_is_told_whose_url_it_takes(audited: Database) -> None:
+    name, url = await own_role(audited)
     try:
         with pytest.raises(CannotLook) as told:
             await probes(url)
         assert str(told.value) == f"{name} may not SET ROLE todo_api: write the URL of the role that migrates"
     finally:
-        await run_sql(database.superuser_url, f"DROP ROLE {name}")
+        await run_sql(audited.superuser_url, f"DROP ROLE {name}")
 
 
 def test_a_connection_that_dies_midway_cannot_look(weakened: Weakened) -> None:
-    database = weakened()
+    audited = weakened()
     others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> "
 
     def end_all(doing: str) -> None:
         if doing.startswith("probes "):
             with ThreadPoolExecutor() as pool:
-                pool.submit(asyncio.run, run_sql(database.superuser_url, f"{others} pg_backend_pid()")).result()
+                pool.submit(asyncio.run, run_sql(audited.superuser_url, f"{others} pg_backend_pid()")).result()
 
     with pytest.raises(CannotLook, match="the database cannot be looked at") as told:
-        asyncio.run(audit(database.superuser_url, read_access(), end_all))
+        asyncio.run(audit(audited.superuser_url, read_access(), end_all))
     assert "\n" not in str(told.value)
 
 
 def test_a_lock_that_somebody_holds_is_waited_for_no_longer_than_a_second(weakened: Weakened) -> None:
-    database = weakened()
+    audited = weakened()
 
     async def audit_beside_a_migration() -> None:
-        other = await database.as_superuser()
+        other = await audited.as_superuser()
         async with other.transaction():
             await other.execute("LOCK TABLE app.tasks")
             with pytest.raises(CannotLook, match="lock timeout"):
-                await audit(database.superuser_url, read_access())
+                await audit(audited.superuser_url, read_access())
         await other.close()
 
     asyncio.run(audit_beside_a_migration())
@@ -291,8 +291,8 @@ def test_an_audit_includes_the_probes(weakened: Weakened) -> None:
     assert "probe" in {each.check for each in findings(weakened("GRANT UPDATE (id) ON app.tasks TO todo_api"))}
 
 
-async def test_no_prepared_statement_and_no_function_stays_on_the_connection(database: Database) -> None:
-    connection = await database.as_superuser()
+async def test_no_prepared_statement_and_no_function_stays_on_the_connection(audited: Database) -> None:
+    connection = await audited.as_superuser()
     await probe(connection, read_access())
     assert not await connection.fetchval("SELECT count(*) FROM pg_prepared_statements WHERE name LIKE 'audit-%'")
     assert await connection.fetchval("SELECT to_regproc('pg_temp.audit_reached')") is None

@@ -42,10 +42,10 @@ def left_on(terminal: str) -> str:
     return re.sub(r"[^\n]*\r\x1b\[K", "", terminal)
 
 
-def test_it_says_how_far_it_is_and_leaves_the_report_alone(database: Database) -> None:
-    code, sent, _ = audit_on_a_terminal(database.superuser_url)
+def test_it_says_how_far_it_is_and_leaves_the_report_alone(audited: Database) -> None:
+    code, sent, _ = audit_on_a_terminal(audited.superuser_url)
     assert code == 0
-    assert re.fullmatch(rf"{database.name} on [^\n]+: no finding [^\n]+\r\n", left_on(sent))
+    assert re.fullmatch(rf"{audited.name} on [^\n]+: no finding [^\n]+\r\n", left_on(sent))
     said = re.findall(r"\x1b\[K([^\r\n]+)\r", sent)
     assert said[0] == "connecting"
     expected = [f"[{number}/{len(checks())}] {name}"[: COLUMNS - 1] for number, name in enumerate(checks(), 1)]
@@ -62,10 +62,10 @@ def test_nothing_of_it_is_left_when_the_audit_fails() -> None:
     assert re.fullmatch(r"todo-api: [^\n]+\r\n", left_on(sent))
 
 
-def test_a_report_in_a_pipe_holds_nothing_of_it(database: Database) -> None:
-    code, sent, piped = audit_on_a_terminal(database.superuser_url, subprocess.PIPE)
+def test_a_report_in_a_pipe_holds_nothing_of_it(audited: Database) -> None:
+    code, sent, piped = audit_on_a_terminal(audited.superuser_url, subprocess.PIPE)
     assert code == 0
     assert left_on(sent) == ""
     assert piped is not None
-    assert piped.startswith(f"{database.name} on ")
+    assert piped.startswith(f"{audited.name} on ")
     assert piped.count("\n") == 1

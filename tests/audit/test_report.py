@@ -334,11 +334,11 @@ def test_a_statement_without_a_sentence_is_shown_as_such(tmp_path: Path) -> None
 # --- the command ---
 
 
-def test_a_report_is_written_through_the_command(database: Database, main_with: Main, tmp_path: Path) -> None:
+def test_a_report_is_written_through_the_command(audited: Database, main_with: Main, tmp_path: Path) -> None:
     file = tmp_path / "audit.html"
     file.write_text("old")
     file.chmod(0o600)
-    code, said = main_with({}, *audit(database, "--format", "html", "--output", str(file)))
+    code, said = main_with({}, *audit(audited, "--format", "html", "--output", str(file)))
     assert (code, said) == (0, "")
     assert "No finding" in Page(file.read_text(encoding="utf-8")).texts["p"]
     assert file.stat().st_mode & 0o777 == 0o600
@@ -349,22 +349,22 @@ def test_a_report_is_written_through_the_command(database: Database, main_with: 
 def test_a_report_with_findings_is_written_all_the_same(
     weakened: Weakened, main_with: Main, tmp_path: Path, format: str
 ) -> None:
-    database = weakened("ALTER TABLE app.tasks NO FORCE ROW LEVEL SECURITY")
+    audited = weakened("ALTER TABLE app.tasks NO FORCE ROW LEVEL SECURITY")
     file = tmp_path / "audit"
-    code, said = main_with({}, *audit(database, "--format", format, "--output", str(file)))
+    code, said = main_with({}, *audit(audited, "--format", format, "--output", str(file)))
     assert (code, said) == (1, "")
     assert "FORCE ROW LEVEL SECURITY" in file.read_text(encoding="utf-8")
 
 
-def test_a_folder_that_is_not_there_is_one_line(database: Database, main_with: Main, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_there_is_one_line(audited: Database, main_with: Main, tmp_path: Path) -> None:
     file = tmp_path / "nowhere" / "audit.html"
-    code, said = main_with({}, *audit(database, "--output", str(file)))
+    code, said = main_with({}, *audit(audited, "--output", str(file)))
     assert code == 2
     assert said == f"todo-api: {file} cannot be written: {file.parent} is no folder\n"
 
 
 def test_a_report_that_cannot_be_written_leaves_what_was_there(
-    database: Database, main_with: Main, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    audited: Database, main_with: Main, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "audit.txt"
     file.write_text("old")
@@ -373,25 +373,25 @@ def test_a_report_that_cannot_be_written_leaves_what_was_there(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full)
-    code, said = main_with({}, *audit(database, "--output", str(file)))
+    code, said = main_with({}, *audit(audited, "--output", str(file)))
     assert (code, said) == (2, f"todo-api: {file} cannot be written: No space left on device\n")
     assert [(found, found.read_text()) for found in tmp_path.iterdir()] == [(file, "old")]
 
 
-def test_a_folder_or_a_device_is_never_replaced(database: Database, main_with: Main, tmp_path: Path) -> None:
-    assert main_with({}, *audit(database, "--output", str(tmp_path)))[0] == 2
+def test_a_folder_or_a_device_is_never_replaced(audited: Database, main_with: Main, tmp_path: Path) -> None:
+    assert main_with({}, *audit(audited, "--output", str(tmp_path)))[0] == 2
     assert tmp_path.is_dir()
-    assert main_with({}, *audit(database, "--output", "/dev/null"))[0] == 0
+    assert main_with({}, *audit(audited, "--output", "/dev/null"))[0] == 0
     assert Path("/dev/null").is_char_device()
 
 
-def test_a_link_stays_a_link(database: Database, main_with: Main, tmp_path: Path) -> None:
+def test_a_link_stays_a_link(audited: Database, main_with: Main, tmp_path: Path) -> None:
     link = tmp_path / "newest.txt"
     link.symlink_to(tmp_path / "audit.txt")
-    assert main_with({}, *audit(database, "--output", str(link)))[0] == 0
+    assert main_with({}, *audit(audited, "--output", str(link)))[0] == 0
     assert link.is_symlink()
     assert "no finding" in (tmp_path / "audit.txt").read_text()
 
 
-def audit(database: Database, *arguments: str) -> tuple[str, ...]:
-    return ("audit", "--database-url", database.superuser_url, *arguments)
+def audit(audited: Database, *arguments: str) -> tuple[str, ...]:
+    return ("audit", "--database-url", audited.superuser_url, *arguments)

@@ -74,8 +74,10 @@ async def test_two_users_may_hold_the_same_id(client: Client, database: Database
     admin = await database.as_superuser()
     await admin.execute("UPDATE app.tasks SET id = $1 WHERE owner_id = $2", task["id"], his["owner_id"])
     await admin.close()
-    assert (await alice.get(f"/tasks/{task['id']}")).json()["owner_id"] == task["owner_id"]
-    assert (await bob.get(f"/tasks/{task['id']}")).json()["owner_id"] == his["owner_id"]
+    for somebody, made in ((alice, task), (bob, his)):
+        answer = await somebody.get(f"/tasks/{task['id']}")
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["owner_id"] == made["owner_id"]
     assert (await bob.delete(f"/tasks/{task['id']}")).status_code == 204
     assert (await alice.get(f"/tasks/{task['id']}")).json() == task
 
