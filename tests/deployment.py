@@ -25,7 +25,7 @@ def url_of(config: pytest.Config) -> str | None:
         UsageError: when a token is missing.
     """
     url: str | None = config.option.url
-    if url and not (config.option.token_a and config.option.token_b):
+    if url is not None and not (url and config.option.token_a and config.option.token_b):
         raise pytest.UsageError("--url needs --token-a and --token-b, of two users whose tasks may be deleted")
     return url
 
